@@ -1,0 +1,615 @@
+/* bandwidth--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION bandwidth" to load this file. \quit
+
+--
+-- Accounts: a server and a user mapping of a wrapper without handler
+--
+
+CREATE FUNCTION bw_validator(options text[], catalog oid)
+RETURNS void
+AS 'MODULE_PATHNAME', 'bw_validator'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION bw_validator(text[], oid)
+IS 'checks the options of a server and a user mapping';
+
+CREATE FOREIGN DATA WRAPPER bandwidth
+VALIDATOR bw_validator;
+COMMENT ON FOREIGN DATA WRAPPER bandwidth
+IS 'accounts of Bandwidth''s phone number API';
+
+--
+-- Number formats
+--
+
+CREATE FUNCTION bw_e164(telephone_number text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bw_e164'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bw_e164(text)
+IS 'telephone number in E.164 form: +15405514342';
+
+CREATE FUNCTION bw_ten_digits(telephone_number text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bw_ten_digits'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bw_ten_digits(text)
+IS 'telephone number as the tables hold it: 5405514342';
+
+--
+-- Who this database is.  Not dumped: a restored copy gets an identity of its
+-- own from this script, and the rows that came with the dump keep the other
+-- one, so that they are never sent a second time.
+--
+
+CREATE FUNCTION bw_system_identifier()
+RETURNS bigint
+LANGUAGE SQL STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT s.system_identifier FROM pg_catalog.pg_control_system() AS s;
+END;
+REVOKE EXECUTE ON FUNCTION bw_system_identifier() FROM PUBLIC;
+COMMENT ON FUNCTION bw_system_identifier()
+IS 'internal: identifier of this cluster';
+
+CREATE TABLE bw_identity (
+    home uuid NOT NULL,
+    system_identifier bigint NOT NULL,
+    database_oid oid NOT NULL,
+    instance text NOT NULL,
+    timeline integer,
+    taken_over_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE UNIQUE INDEX bw_identity_one_row ON bw_identity ((true));
+COMMENT ON TABLE bw_identity
+IS 'internal: the database that these orders belong to';
+REVOKE ALL ON bw_identity FROM PUBLIC;
+
+INSERT INTO bw_identity (home, system_identifier, database_oid, instance)
+SELECT pg_catalog.gen_random_uuid(), bw_system_identifier(), d.oid,
+       COALESCE(pg_catalog.current_setting('bandwidth.instance', true), '')
+  FROM pg_catalog.pg_database AS d
+ WHERE d.datname = pg_catalog.current_database();
+
+--
+-- Orders: what the application sees
+--
+
+CREATE TABLE bw_orders (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    home uuid NOT NULL,
+    kind text NOT NULL,
+    server name NOT NULL,
+    account_id text NOT NULL,
+    ordered_by name NOT NULL,
+    status text NOT NULL,
+    is_final boolean NOT NULL GENERATED ALWAYS AS
+        (status IN ('COMPLETE', 'PARTIAL', 'FAILED', 'REJECTED', 'CANCELLED'))
+        STORED,
+    quantity integer NOT NULL,
+    site_id text,
+    peer_id text,
+    name text,
+    customer_order_id text,
+    idempotency_key text,
+    tag jsonb,
+    criteria jsonb,
+    partial_allowed boolean NOT NULL,
+    back_order_requested boolean NOT NULL,
+    direct boolean NOT NULL DEFAULT false,
+    attempts integer NOT NULL DEFAULT 1,
+    reservation_ids text[],
+    for_table text,
+    for_key jsonb,
+    retry_of bigint,
+    request_id bigint,
+    bandwidth_order_id text,
+    bandwidth_status text,
+    completed_quantity integer,
+    failed_quantity integer,
+    error_code text,
+    error_text text,
+    message text,
+    summary text,
+    warning text,
+    attention text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    sent_at timestamptz,
+    received_at timestamptz,
+    closed_at timestamptz,
+    CONSTRAINT bw_orders_pkey PRIMARY KEY (id),
+    CONSTRAINT bw_orders_kind_check
+        CHECK (kind IN ('order', 'disconnect')),
+    CONSTRAINT bw_orders_status_check
+        CHECK (status IN ('QUEUED', 'HELD', 'SENDING', 'UNKNOWN', 'RECEIVED',
+                          'BACKORDERED', 'COMPLETE', 'PARTIAL', 'FAILED',
+                          'REJECTED', 'CANCELLED')),
+    CONSTRAINT bw_orders_quantity_check CHECK (quantity > 0)
+) WITH (fillfactor = 70);
+-- No index here may mention a column that changes: it would end HOT updates.
+CREATE UNIQUE INDEX bw_orders_customer_order_id_key
+    ON bw_orders (account_id, customer_order_id)
+ WHERE customer_order_id IS NOT NULL;
+CREATE UNIQUE INDEX bw_orders_idempotency_key_key
+    ON bw_orders (server, ordered_by, idempotency_key)
+ WHERE idempotency_key IS NOT NULL;
+COMMENT ON TABLE bw_orders
+IS 'one row per thing that was asked of Bandwidth: written by bw_order(), moved by the worker';
+COMMENT ON COLUMN bw_orders.home
+IS 'the database that inserted the row: only that one sends it';
+COMMENT ON COLUMN bw_orders.status
+IS 'QUEUED, HELD, SENDING, UNKNOWN, RECEIVED, BACKORDERED; final: COMPLETE, PARTIAL, FAILED, REJECTED, CANCELLED';
+COMMENT ON COLUMN bw_orders.customer_order_id
+IS 'the user''s own CustomerOrderId, if one was given';
+COMMENT ON COLUMN bw_orders.bandwidth_status
+IS 'Bandwidth''s word for the state, as it came';
+COMMENT ON COLUMN bw_orders.attention
+IS 'why a person has to decide (bw_resolve, bw_adopt)';
+
+CREATE TABLE bw_order_numbers (
+    order_id bigint NOT NULL,
+    telephone_number text NOT NULL,
+    status text NOT NULL DEFAULT 'PENDING',
+    error_code text,
+    error_text text,
+    CONSTRAINT bw_order_numbers_pkey PRIMARY KEY (order_id, telephone_number),
+    CONSTRAINT bw_order_numbers_order_id_fkey FOREIGN KEY (order_id)
+        REFERENCES bw_orders (id) ON DELETE CASCADE,
+    CONSTRAINT bw_order_numbers_status_check
+        CHECK (status IN ('PENDING', 'COMPLETE', 'FAILED'))
+) WITH (fillfactor = 80);
+CREATE INDEX bw_order_numbers_telephone_number_idx
+    ON bw_order_numbers (telephone_number);
+COMMENT ON TABLE bw_order_numbers
+IS 'the telephone numbers of each order, ten digits, with the outcome of each';
+
+CREATE TABLE bw_order_events (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    order_id bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    status text NOT NULL,
+    source text NOT NULL,
+    detail text,
+    CONSTRAINT bw_order_events_pkey PRIMARY KEY (id),
+    CONSTRAINT bw_order_events_source_check
+        CHECK (source IN ('user', 'worker', 'reply', 'callback', 'poll', 'look-up'))
+);
+CREATE INDEX bw_order_events_order_id_idx ON bw_order_events (order_id);
+COMMENT ON TABLE bw_order_events
+IS 'one row per change of an order after its insert: audit trail and durable feed';
+
+--
+-- Requests: one row per intended POST.  What was promised to Bandwidth
+-- (members, account, CustomerOrderId) never changes.
+--
+
+CREATE TABLE bw_requests (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    home uuid NOT NULL,
+    kind text NOT NULL,
+    server name NOT NULL,
+    account_id text NOT NULL,
+    ordered_by name NOT NULL,
+    customer_order_id text NOT NULL,
+    members bigint[] NOT NULL,
+    state text NOT NULL DEFAULT 'new',
+    attempts integer NOT NULL DEFAULT 0,
+    bandwidth_order_id text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    first_sent_at timestamptz,
+    last_sent_at timestamptz,
+    closed_at timestamptz,
+    CONSTRAINT bw_requests_pkey PRIMARY KEY (id),
+    CONSTRAINT bw_requests_kind_check
+        CHECK (kind IN ('explicit', 'direct', 'disconnect')),
+    CONSTRAINT bw_requests_state_check
+        CHECK (state IN ('new', 'sending', 'unknown', 'open', 'closed'))
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX bw_requests_customer_order_id_key
+    ON bw_requests (account_id, customer_order_id, id);
+CREATE INDEX bw_requests_bandwidth_order_id_idx
+    ON bw_requests (bandwidth_order_id)
+ WHERE bandwidth_order_id IS NOT NULL;
+COMMENT ON TABLE bw_requests
+IS 'one row per intended POST: which orders it carries and how it went';
+
+--
+-- Work lists: narrow rows that go when the work is done
+--
+
+CREATE TABLE bw_queue (
+    server text COLLATE "C" NOT NULL,
+    ordered_by text COLLATE "C" NOT NULL,
+    order_id bigint NOT NULL,
+    request_id bigint,
+    due_at timestamptz NOT NULL DEFAULT '-infinity',
+    failures integer NOT NULL DEFAULT 0,
+    CONSTRAINT bw_queue_pkey PRIMARY KEY (server, ordered_by, order_id)
+);
+COMMENT ON TABLE bw_queue
+IS 'internal: orders that wait to be sent';
+REVOKE ALL ON bw_queue FROM PUBLIC;
+
+CREATE TABLE bw_held (
+    order_id bigint NOT NULL,
+    server text COLLATE "C" NOT NULL,
+    ordered_by text COLLATE "C" NOT NULL,
+    reason text NOT NULL,
+    until timestamptz,
+    CONSTRAINT bw_held_pkey PRIMARY KEY (order_id),
+    CONSTRAINT bw_held_reason_check CHECK (reason IN ('approval', 'day limit'))
+);
+COMMENT ON TABLE bw_held
+IS 'internal: orders that wait for bw_approve() or for room under a limit';
+REVOKE ALL ON bw_held FROM PUBLIC;
+
+CREATE TABLE bw_open_requests (
+    request_id bigint NOT NULL,
+    server text COLLATE "C" NOT NULL,
+    step text NOT NULL,
+    due_at timestamptz NOT NULL,
+    tries integer NOT NULL DEFAULT 0,
+    CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),
+    CONSTRAINT bw_open_requests_step_check
+        CHECK (step IN ('sent', 'look_up', 'resend', 'poll'))
+) WITH (fillfactor = 70);
+CREATE INDEX bw_open_requests_due_at_idx ON bw_open_requests (due_at);
+COMMENT ON TABLE bw_open_requests
+IS 'internal: requests that are under way, and when to look at each again';
+REVOKE ALL ON bw_open_requests FROM PUBLIC;
+
+--
+-- Callbacks
+--
+
+CREATE TABLE bw_notifications (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    subscription_id bigint,
+    path text,
+    peer text,
+    content_type text,
+    user_agent text,
+    body bytea NOT NULL,
+    outcome text NOT NULL DEFAULT 'stored',
+    note text,
+    bandwidth_order_id text,
+    customer_order_id text,
+    bandwidth_status text,
+    request_id bigint,
+    applied_at timestamptz,
+    CONSTRAINT bw_notifications_pkey PRIMARY KEY (id)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE bw_notifications
+IS 'callbacks as they came, and what became of each';
+
+CREATE TABLE bw_inbox (
+    notification_id bigint NOT NULL,
+    due_at timestamptz NOT NULL DEFAULT '-infinity',
+    tries integer NOT NULL DEFAULT 0,
+    CONSTRAINT bw_inbox_pkey PRIMARY KEY (notification_id)
+);
+COMMENT ON TABLE bw_inbox
+IS 'internal: notifications that are stored but not yet applied';
+REVOKE ALL ON bw_inbox FROM PUBLIC;
+
+--
+-- Subscriptions: desired state, made true by the worker after commit
+--
+
+CREATE TABLE bw_subscriptions (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    home uuid NOT NULL,
+    server name NOT NULL,
+    account_id text NOT NULL,
+    subscribed_by name NOT NULL,
+    order_type text,
+    event_type text,
+    bandwidth_order_id text,
+    url text,
+    email text,
+    digest text,
+    expiry bigint,
+    number_format text,
+    public_key text,
+    credentials text NOT NULL,
+    wanted boolean NOT NULL DEFAULT true,
+    state text NOT NULL DEFAULT 'QUEUED',
+    bandwidth_subscription_id text,
+    bandwidth_status text,
+    username text,
+    error_code text,
+    error_text text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    checked_at timestamptz,
+    expires_at timestamptz,
+    CONSTRAINT bw_subscriptions_pkey PRIMARY KEY (id),
+    CONSTRAINT bw_subscriptions_target_check
+        CHECK ((url IS NULL) <> (email IS NULL)),
+    CONSTRAINT bw_subscriptions_type_check
+        CHECK ((order_type IS NULL) <> (event_type IS NULL)),
+    CONSTRAINT bw_subscriptions_credentials_check
+        CHECK (credentials IN ('generated', 'mapping', 'none')),
+    CONSTRAINT bw_subscriptions_state_check
+        CHECK (state IN ('QUEUED', 'ACTIVE', 'FAILED', 'REMOVED'))
+);
+COMMENT ON TABLE bw_subscriptions
+IS 'subscriptions that this database wants at Bandwidth, and how each stands';
+
+CREATE TABLE bw_subscription_work (
+    subscription_id bigint NOT NULL,
+    due_at timestamptz NOT NULL DEFAULT '-infinity',
+    tries integer NOT NULL DEFAULT 0,
+    CONSTRAINT bw_subscription_work_pkey PRIMARY KEY (subscription_id)
+);
+COMMENT ON TABLE bw_subscription_work
+IS 'internal: subscriptions that the worker has to look at, and when';
+REVOKE ALL ON bw_subscription_work FROM PUBLIC;
+
+CREATE TABLE bw_callback_keys (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    subscription_id bigint NOT NULL,
+    path text NOT NULL,
+    salt bytea,
+    hash bytea,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    retire_at timestamptz,
+    CONSTRAINT bw_callback_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT bw_callback_keys_subscription_id_fkey FOREIGN KEY (subscription_id)
+        REFERENCES bw_subscriptions (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE bw_callback_keys
+IS 'internal: salted hashes of the credentials that callbacks come with';
+REVOKE ALL ON bw_callback_keys FROM PUBLIC;
+
+--
+-- Row security: a role sees the orders of the roles whose rights it has.
+-- Names, not oids: a dropped role breaks no read.
+--
+
+ALTER TABLE bw_orders ENABLE ROW LEVEL SECURITY;
+CREATE POLICY bw_orders_own ON bw_orders FOR SELECT
+ USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+                 WHERE r.rolname = ordered_by
+                   AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+GRANT SELECT ON bw_orders TO PUBLIC;
+
+ALTER TABLE bw_order_numbers ENABLE ROW LEVEL SECURITY;
+CREATE POLICY bw_order_numbers_own ON bw_order_numbers FOR SELECT
+ USING (EXISTS (SELECT FROM bw_orders AS o WHERE o.id = order_id));
+GRANT SELECT ON bw_order_numbers TO PUBLIC;
+
+ALTER TABLE bw_order_events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY bw_order_events_own ON bw_order_events FOR SELECT
+ USING (EXISTS (SELECT FROM bw_orders AS o WHERE o.id = order_id));
+GRANT SELECT ON bw_order_events TO PUBLIC;
+
+ALTER TABLE bw_requests ENABLE ROW LEVEL SECURITY;
+CREATE POLICY bw_requests_own ON bw_requests FOR SELECT
+ USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+                 WHERE r.rolname = ordered_by
+                   AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+GRANT SELECT ON bw_requests TO PUBLIC;
+
+ALTER TABLE bw_subscriptions ENABLE ROW LEVEL SECURITY;
+CREATE POLICY bw_subscriptions_own ON bw_subscriptions FOR SELECT
+ USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+                 WHERE r.rolname = subscribed_by
+                   AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+GRANT SELECT ON bw_subscriptions TO PUBLIC;
+
+-- Callbacks tell of every order of the account, also of those made elsewhere.
+ALTER TABLE bw_notifications ENABLE ROW LEVEL SECURITY;
+
+SELECT pg_catalog.pg_extension_config_dump('bw_orders', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_orders_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_order_numbers', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_order_events', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_order_events_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_requests', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_requests_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_notifications', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_notifications_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_subscriptions', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_subscriptions_id_seq', '');
+
+--
+-- Searching
+--
+
+CREATE FUNCTION bw_search(
+    npanxx text DEFAULT NULL,
+    quantity integer DEFAULT 20,
+    area_code text DEFAULT NULL,
+    npanxxx text DEFAULT NULL,
+    rate_center text DEFAULT NULL,
+    city text DEFAULT NULL,
+    state text DEFAULT NULL,
+    zip text DEFAULT NULL,
+    lata text DEFAULT NULL,
+    local_vanity text DEFAULT NULL,
+    ends_in boolean DEFAULT NULL,
+    toll_free_vanity text DEFAULT NULL,
+    toll_free_wildcard_pattern text DEFAULT NULL,
+    lca boolean DEFAULT NULL,
+    order_by text DEFAULT NULL,
+    protected text DEFAULT NULL,
+    detail boolean DEFAULT true,
+    server text DEFAULT NULL)
+RETURNS TABLE (
+    telephone_number text,
+    city text,
+    state text,
+    rate_center text,
+    lata text,
+    tier integer,
+    vendor_id integer,
+    vendor_name text)
+AS 'MODULE_PATHNAME', 'bw_search'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20;
+COMMENT ON FUNCTION bw_search(text, integer, text, text, text, text, text, text,
+    text, text, boolean, text, text, boolean, text, text, boolean, text)
+IS 'asks Bandwidth which telephone numbers are available';
+
+--
+-- Ordering.  EXECUTE is PUBLIC's: USAGE on the server is the gate.
+--
+
+CREATE FUNCTION bw_order(
+    telephone_numbers text[],
+    site_id text DEFAULT NULL,
+    peer_id text DEFAULT NULL,
+    name text DEFAULT NULL,
+    customer_order_id text DEFAULT NULL,
+    partial_allowed boolean DEFAULT false,
+    back_order_requested boolean DEFAULT false,
+    reservation_ids text[] DEFAULT NULL,
+    attempts integer DEFAULT 1,
+    idempotency_key text DEFAULT NULL,
+    tag jsonb DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (id bigint, telephone_number text, status text)
+AS 'MODULE_PATHNAME', 'bw_order'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION bw_order(text[], text, text, text, text, boolean, boolean,
+    text[], integer, text, jsonb, text)
+IS 'orders telephone numbers when this transaction commits';
+
+CREATE FUNCTION bw_cancel(id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_cancel'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_cancel(bigint)
+IS 'takes back an order that was never claimed for sending; false: too late';
+
+CREATE FUNCTION bw_wait(id bigint, timeout interval DEFAULT '30 s')
+RETURNS text
+AS 'MODULE_PATHNAME', 'bw_wait'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000;
+COMMENT ON FUNCTION bw_wait(bigint, interval)
+IS 'waits until an order is final, or for the given time, and returns its status';
+
+CREATE FUNCTION bw_wait(ids bigint[], timeout interval DEFAULT '30 s')
+RETURNS TABLE (id bigint, status text)
+AS 'MODULE_PATHNAME', 'bw_wait_many'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000;
+COMMENT ON FUNCTION bw_wait(bigint[], interval)
+IS 'waits until all of the orders are final, or for the given time';
+
+CREATE FUNCTION bw_fetch_order(id bigint)
+RETURNS TABLE (
+    bandwidth_order_id text,
+    status text,
+    customer_order_id text,
+    name text,
+    site_id text,
+    peer_id text,
+    completed_quantity bigint,
+    failed_quantity bigint,
+    completed_numbers text[],
+    failed_numbers text[],
+    error_code text,
+    error_text text,
+    summary text,
+    created text,
+    completed text)
+AS 'MODULE_PATHNAME', 'bw_fetch_order'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_fetch_order(bigint)
+IS 'asks Bandwidth for an order now and shows what it says; changes nothing';
+
+CREATE FUNCTION bw_recheck(id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_recheck'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_recheck(bigint)
+IS 'has the worker ask Bandwidth for an order at once; false: nothing to ask';
+
+CREATE FUNCTION bw_receive(notification text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'bw_receive'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_receive(text)
+IS 'takes in a callback that was received elsewhere; the worker confirms it by asking Bandwidth';
+-- It writes into the shared inbox: who may receive is the DBA's choice.
+REVOKE EXECUTE ON FUNCTION bw_receive(text) FROM PUBLIC;
+
+--
+-- Subscriptions
+--
+
+CREATE FUNCTION bw_subscribe(
+    url text DEFAULT NULL,
+    order_type text DEFAULT NULL,
+    expiry bigint DEFAULT 3153600000,
+    credentials boolean DEFAULT true,
+    public_key text DEFAULT NULL,
+    number_format text DEFAULT NULL,
+    email text DEFAULT NULL,
+    digest text DEFAULT NULL,
+    event_type text DEFAULT NULL,
+    bandwidth_order_id text DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'bw_subscribe'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_subscribe(text, text, bigint, boolean, text, text, text,
+    text, text, text, text)
+IS 'asks Bandwidth to report changes of orders, once this transaction commits';
+-- A subscription concerns the whole account.
+REVOKE EXECUTE ON FUNCTION bw_subscribe(text, text, bigint, boolean, text, text,
+    text, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION bw_unsubscribe(id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_unsubscribe'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_unsubscribe(bigint)
+IS 'ends a subscription that bw_subscribe() made, once this transaction commits';
+REVOKE EXECUTE ON FUNCTION bw_unsubscribe(bigint) FROM PUBLIC;
+
+CREATE FUNCTION bw_list_subscriptions(server text DEFAULT NULL)
+RETURNS TABLE (
+    bandwidth_subscription_id text,
+    order_type text,
+    event_type text,
+    bandwidth_order_id text,
+    url text,
+    email text,
+    expiry bigint,
+    status text,
+    username text,
+    number_format text)
+AS 'MODULE_PATHNAME', 'bw_list_subscriptions'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION bw_list_subscriptions(text)
+IS 'asks Bandwidth for the subscriptions of the account';
+
+--
+-- Seeing it
+--
+
+CREATE FUNCTION bw_check(server text DEFAULT NULL)
+RETURNS TABLE ("check" text, ok boolean, detail text, hint text)
+AS 'MODULE_PATHNAME', 'bw_check'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 12;
+COMMENT ON FUNCTION bw_check(text)
+IS 'is everything in place for searching, ordering and hearing back?';
+
+CREATE VIEW bw_open_orders WITH (security_invoker = true) AS
+    SELECT o.id, o.kind, o.server, o.ordered_by, o.status, o.quantity,
+           o.created_at, o.sent_at, o.bandwidth_order_id,
+           CASE o.status
+               WHEN 'QUEUED' THEN 'to be sent'
+               WHEN 'HELD' THEN 'approval or room under a limit'
+               WHEN 'SENDING' THEN 'the reply to its request'
+               WHEN 'UNKNOWN' THEN COALESCE(o.attention, 'reply lost: being looked up at Bandwidth')
+               WHEN 'RECEIVED' THEN 'Bandwidth to carry it out'
+               WHEN 'BACKORDERED' THEN 'Bandwidth to find more numbers'
+           END AS waiting_for
+      FROM bw_orders AS o
+     WHERE NOT o.is_final;
+COMMENT ON VIEW bw_open_orders
+IS 'orders that are not final, and what each waits for';
+GRANT SELECT ON bw_open_orders TO PUBLIC;

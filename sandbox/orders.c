@@ -1,0 +1,1011 @@
+/*
+ * orders.c
+ *	  Orders and disconnects: taken in, carried out after a while, read and
+ *	  listed; and the numbers that they brought.
+ *
+ * From Bandwidth's "Ordering numbers", "Advanced ordering" and "Errors".
+ */
+#include "sandbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define QUANTITY_MAX 5000
+#define ID_LEN 36
+
+typedef struct Order
+{
+	char		id[ID_LEN + 1];
+	bool		disconnect;
+	char	   *customer_order_id;
+	char	   *name;
+	char	   *type;			/* element of the order type */
+	char	   *site;
+	char	   *peer;
+	bool		partial;
+	bool		back_order;
+	bool		lost_echo;
+	Criteria	criteria;
+	char	   *echo;			/* XML of the order type, as echoed */
+	Number	   *requested;
+	long		requested_count;
+	long		quantity;
+	const char *status;
+	Number	   *completed;
+	long		completed_count;
+	Number	   *failed;
+	const char **failed_codes;
+	long		failed_count;
+	int64_t		created_us;
+	int64_t		modified_us;
+} Order;
+
+static Order **orders;
+static long order_count;
+static long order_room;
+
+static void run_order(void *arg);
+
+/* The index is in the id, so that no search is needed. */
+const char *
+order_id(long index)
+{
+	return orders[index]->id;
+}
+
+static Order *
+find_order(const char *id, bool disconnect)
+{
+	char	   *end;
+	long		index = strtol(id, &end, 16);
+
+	if (*end != '-' || index < 0 || index >= order_count ||
+		strcmp(orders[index]->id, id) != 0 || orders[index]->disconnect != disconnect)
+		return NULL;
+	return orders[index];
+}
+
+static void
+add_date(Text *out, const char *name, int64_t us)
+{
+	time_t		seconds = us / 1000000;
+	struct tm	tm;
+	char		text[40];
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	text_add(out, "<%s>%s.%03dZ</%s>", name, text, (int) (us / 1000 % 1000), name);
+}
+
+static const char *
+text_of_code(const char *code)
+{
+	if (strcmp(code, "5005") == 0)
+		return "The telephone number is unavailable for ordering";
+	if (strcmp(code, "5218") == 0)
+		return "The telephone number is already being processed on another order";
+	if (strcmp(code, "5006") == 0)
+		return "The telephone number is not associated with the account";
+	if (strcmp(code, "5018") == 0)
+		return "The quantity of telephone numbers requested is not available";
+	return "Error";
+}
+
+static Order *
+new_order(void)
+{
+	Order	   *order = calloc(1, sizeof(Order));
+
+	if (order_count == order_room)
+	{
+		order_room = order_room ? order_room * 2 : 1024;
+		orders = realloc(orders, (size_t) order_room * sizeof(Order *));
+	}
+	snprintf(order->id, sizeof(order->id), "%08lx-%04x-%04x-%04x-%012llx",
+			 (unsigned long) order_count, (unsigned) (random_unit() * 65536),
+			 (unsigned) (random_unit() * 65536), (unsigned) (random_unit() * 65536),
+			 (unsigned long long) (random_unit() * 281474976710656.0));
+	order->status = "RECEIVED";
+	order->created_us = order->modified_us = now_us();
+	orders[order_count++] = order;
+	return order;
+}
+
+static void
+free_order(Order *order)
+{
+	free(order->customer_order_id);
+	free(order->name);
+	free(order->type);
+	free(order->site);
+	free(order->peer);
+	free(order->echo);
+	free(order->requested);
+	free(order->completed);
+	free(order->failed);
+	free(order->failed_codes);
+	free(order);
+}
+
+void
+orders_reset(void)
+{
+	for (long i = 0; i < order_count; i++)
+		free_order(orders[i]);
+	free(orders);
+	orders = NULL;
+	order_count = order_room = 0;
+}
+
+static bool
+is_final(const Order *order)
+{
+	return strcmp(order->status, "RECEIVED") != 0 && strcmp(order->status, "BACKORDERED") != 0;
+}
+
+/* --- taking orders in --- */
+
+static xmlNode *
+order_type(xmlNode *order)
+{
+	for (xmlNode *child = order->children; child != NULL; child = child->next)
+	{
+		size_t		len = strlen((const char *) child->name);
+
+		if (child->type == XML_ELEMENT_NODE && len > 9 &&
+			strcmp((const char *) child->name + len - 9, "OrderType") == 0)
+			return child;
+	}
+	return NULL;
+}
+
+static void
+take_text(xmlNode *node, const char *name, char *target, size_t size)
+{
+	char	   *value = xml_child_text(node, name);
+
+	if (value != NULL)
+		snprintf(target, size, "%s", value);
+	free(value);
+}
+
+static void
+read_criteria(xmlNode *type, Criteria *c)
+{
+	c->max_tier = -1;
+	take_text(type, "AreaCode", c->area_code, sizeof(c->area_code));
+	take_text(type, "NpaNxx", c->npanxx, sizeof(c->npanxx));
+	take_text(type, "NpaNxxX", c->npanxxx, sizeof(c->npanxxx));
+	take_text(type, "RateCenter", c->rate_center, sizeof(c->rate_center));
+	take_text(type, "City", c->city, sizeof(c->city));
+	take_text(type, "State", c->state, sizeof(c->state));
+	take_text(type, "Zip", c->zip, sizeof(c->zip));
+	take_text(type, "Lata", c->lata, sizeof(c->lata));
+	take_text(type, "LATA", c->lata, sizeof(c->lata));
+	take_text(type, "LocalVanity", c->vanity, sizeof(c->vanity));
+	take_text(type, "TollFreeVanity", c->toll_free_vanity, sizeof(c->toll_free_vanity));
+	take_text(type, "TollFreeWildCardPattern", c->pattern, sizeof(c->pattern));
+	c->ends_in = xml_child_bool(type, "EndsIn", false);
+	c->lca = xml_child_bool(type, "EnableLCA", true);
+}
+
+static long
+read_numbers(xmlNode *list, Number **numbers, bool *bad)
+{
+	long		count = 0;
+
+	for (xmlNode *n = list ? list->children : NULL; n != NULL; n = n->next)
+		count += n->type == XML_ELEMENT_NODE;
+	*numbers = calloc((size_t) count + 1, sizeof(Number));
+	count = 0;
+	for (xmlNode *n = list ? list->children : NULL; n != NULL; n = n->next)
+	{
+		xmlChar    *text;
+
+		if (n->type != XML_ELEMENT_NODE)
+			continue;
+		text = xmlNodeGetContent(n);
+		if (!number_parse((const char *) text, &(*numbers)[count++]))
+			*bad = true;
+		xmlFree(text);
+	}
+	return count;
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	Number		x = *(const Number *) a;
+	Number		y = *(const Number *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+has_duplicates(const Number *numbers, long count)
+{
+	Number	   *sorted = malloc(((size_t) count + 1) * sizeof(Number));
+	bool		found = false;
+
+	memcpy(sorted, numbers, (size_t) count * sizeof(Number));
+	qsort(sorted, (size_t) count, sizeof(Number), compare_numbers);
+	for (long i = 1; i < count; i++)
+		found = found || sorted[i] == sorted[i - 1];
+	free(sorted);
+	return found;
+}
+
+static bool
+valid_label(const char *text)
+{
+	return text == NULL ||
+		(strlen(text) <= 40 &&
+		 strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789- ") == strlen(text));
+}
+
+static bool
+site_known(const char *site)
+{
+	return strcmp(site, "743") == 0 || strcmp(site, "13606") == 0;
+}
+
+/* Code and text of what is wrong with an order; NULL: nothing. */
+static const char *
+check_order(xmlNode *root, xmlNode *type, const char **text)
+{
+	char	   *site = xml_child_text(root, "SiteId");
+	char	   *label = xml_child_text(root, "CustomerOrderId");
+	char	   *peer = xml_child_text(root, "PeerId");
+	const char *code = NULL;
+	bool		explicit_type = type != NULL &&
+		strcmp((const char *) type->name, "ExistingTelephoneNumberOrderType") == 0;
+
+	*text = "The order is invalid";
+	if (type == NULL)
+		code = "5087", *text = "The order type is not valid";
+	else if (site == NULL)
+		code = "5022", *text = "The SiteId is required";
+	else if (!site_known(site))
+		code = "5016", *text = "The SiteId is invalid";
+	else if (peer != NULL && strcmp(peer, "546348") != 0 && strcmp(peer, "546349") != 0)
+		code = "5023", *text = "The SIP peer is invalid";
+	else if (!valid_label(label))
+		code = "5052", *text = "The CustomerOrderId is invalid";
+	else if (explicit_type && xml_child_bool(root, "BackOrderRequested", false))
+		code = "5522", *text = "Back orders are not allowed for this order type";
+	free(site);
+	free(label);
+	free(peer);
+	return code;
+}
+
+static const char *
+check_numbers(const Order *order, bool bad, const char **text)
+{
+	if (bad)
+	{
+		*text = "The telephone number is malformed";
+		return "5070";
+	}
+	if (order->requested_count == 0)
+	{
+		*text = "The telephone number list is empty";
+		return "5212";
+	}
+	if (order->requested_count > QUANTITY_MAX)
+	{
+		*text = "Too many telephone numbers in the order";
+		return "5095";
+	}
+	if (has_duplicates(order->requested, order->requested_count))
+	{
+		*text = "Duplicate telephone numbers in the order";
+		return "5093";
+	}
+	return NULL;
+}
+
+static void
+add_type_echo(Order *order, xmlNode *type, bool lost)
+{
+	xmlBuffer  *buffer = xmlBufferCreate();
+
+	if (lost)
+		for (xmlNode *child = type->children, *next; child != NULL; child = next)
+		{
+			next = child->next;
+			if (strcmp((const char *) child->name, "Quantity") != 0)
+			{
+				xmlUnlinkNode(child);
+				xmlFreeNode(child);
+			}
+		}
+	xmlNodeDump(buffer, type->doc, type, 0, 0);
+	order->echo = strdup((const char *) xmlBufferContent(buffer));
+	xmlBufferFree(buffer);
+}
+
+static void
+add_order_echo(Text *out, const Order *order, bool with_id, bool with_peer)
+{
+	text_add(out, "<Order>");
+	text_element(out, "CustomerOrderId", order->customer_order_id);
+	text_element(out, "Name", order->name);
+	add_date(out, "OrderCreateDate", order->created_us);
+	if (with_peer)
+		text_element(out, "PeerId", order->peer ? order->peer : "546348");
+	text_element_bool(out, "BackOrderRequested", order->back_order);
+	if (with_id)
+		text_element(out, "id", order->id);
+	text_add(out, "%s", order->echo);
+	text_element_bool(out, "PartialAllowed", order->partial);
+	text_element(out, "SiteId", order->site);
+	text_add(out, "</Order>");
+}
+
+static void
+remove_last_order(void)
+{
+	free_order(orders[--order_count]);
+}
+
+static Order *
+make_order(xmlNode *root, xmlNode *type, const char **code, const char **text)
+{
+	Order	   *order = new_order();
+	bool		bad = false;
+
+	order->customer_order_id = xml_child_text(root, "CustomerOrderId");
+	order->name = xml_child_text(root, "Name");
+	order->site = xml_child_text(root, "SiteId");
+	order->peer = xml_child_text(root, "PeerId");
+	order->partial = xml_child_bool(root, "PartialAllowed", true);
+	order->back_order = xml_child_bool(root, "BackOrderRequested", false);
+	order->type = strdup((const char *) type->name);
+	if (strcmp(order->type, "ExistingTelephoneNumberOrderType") == 0)
+	{
+		order->requested_count = read_numbers(xml_child(type, "TelephoneNumberList"),
+											  &order->requested, &bad);
+		order->quantity = order->requested_count;
+		*code = check_numbers(order, bad, text);
+	}
+	else
+	{
+		read_criteria(type, &order->criteria);
+		order->quantity = xml_child_int(type, "Quantity", QUANTITY_MAX);
+		if (order->quantity < 1 || order->quantity > QUANTITY_MAX)
+			*code = "5215", *text = "The quantity is invalid";
+	}
+	return order;
+}
+
+/* An explicit number is in flight from now on: another order for it gets 5218. */
+static void
+reserve_requested(Order *order, long index)
+{
+	order->failed = calloc((size_t) order->requested_count + 1, sizeof(Number));
+	order->failed_codes = calloc((size_t) order->requested_count + 1, sizeof(char *));
+	for (long i = 0; i < order->requested_count; i++)
+	{
+		Number		number = order->requested[i];
+		NumberState state = number_state(number);
+
+		if (state == NUMBER_AVAILABLE)
+			number_set(number, NUMBER_IN_FLIGHT, index);
+		else
+		{
+			order->failed[order->failed_count] = number;
+			order->failed_codes[order->failed_count++] =
+				state == NUMBER_IN_FLIGHT ? "5218" : "5005";
+		}
+	}
+}
+
+static void
+create_order(Request *request, Reply *reply)
+{
+	xmlDoc	   *doc = xml_read(request->body, request->body_len);
+	xmlNode    *root = doc ? xmlDocGetRootElement(doc) : NULL;
+	xmlNode    *type;
+	const char *text = NULL;
+	const char *code;
+	Order	   *order;
+	long		index;
+	long		delay_ms;
+
+	if (root == NULL || strcmp((const char *) root->name, "Order") != 0)
+	{
+		reply_error(reply, 400, "OrderResponse", "5087", "The order type is not valid");
+		xmlFreeDoc(doc);
+		return;
+	}
+	type = order_type(root);
+	if (type == NULL && xml_child(root, "TelephoneNumberList") != NULL)
+	{
+		/* Bandwidth's CLI notes say that this ends in an internal error. */
+		reply->status = 500;
+		xmlFreeDoc(doc);
+		return;
+	}
+	code = check_order(root, type, &text);
+	if (code != NULL)
+	{
+		reply_error(reply, 400, "OrderResponse", code, text);
+		xmlFreeDoc(doc);
+		return;
+	}
+	order = make_order(root, type, &code, &text);
+	if (code != NULL)
+	{
+		reply_error(reply, 400, "OrderResponse", code, text);
+		remove_last_order();
+		xmlFreeDoc(doc);
+		return;
+	}
+	index = order_count - 1;
+	add_type_echo(order, type, false);
+	xmlFreeDoc(doc);
+	reserve_requested(order, index);
+	reply->status = 201;
+	snprintf(reply->location, sizeof(reply->location),
+			 "https://dashboard.bandwidth.com/api/accounts/%s/orders/%s",
+			 request->parts[1], order->id);
+	text_add(&reply->body, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><OrderResponse>");
+	add_order_echo(&reply->body, order, true, false);
+	text_add(&reply->body, "<OrderStatus>RECEIVED</OrderStatus></OrderResponse>");
+	delay_ms = (order->requested_count > 0 && is_toll_free(order->requested[0])) ||
+		order->criteria.pattern[0] || order->criteria.toll_free_vanity[0]
+		? config.toll_free_delay_ms : config.order_delay_ms;
+	timer_add(now_us() + delay_ms * 1000, run_order, (void *) index);
+}
+
+/* --- carrying orders out --- */
+
+static void
+complete_number(Order *order, long index, Number number)
+{
+	number_set(number, NUMBER_OURS, index);
+	order->completed = realloc(order->completed,
+							   ((size_t) order->completed_count + 1) * sizeof(Number));
+	order->completed[order->completed_count++] = number;
+}
+
+static void
+tell(const Order *order)
+{
+	bool		failed = strcmp(order->status, "FAILED") == 0;
+	const Number *numbers = failed ? order->requested : order->completed;
+	long		count = failed ? order->requested_count : order->completed_count;
+	char		message[160];
+
+	if (order->failed_count > 0)
+		snprintf(message, sizeof(message), "%s: %s", order->failed_codes[0],
+				 text_of_code(order->failed_codes[0]));
+	else
+		snprintf(message, sizeof(message), "Created a new number order for %ld number%s",
+				 order->completed_count, order->completed_count == 1 ? "" : "s");
+	notify_order(order->disconnect ? "disconnects" : "orders", order->id,
+				 order->customer_order_id, order->status, message, numbers, count,
+				 is_final(order));
+}
+
+static void
+run_explicit(Order *order, long index)
+{
+	bool		all = order->failed_count == 0;
+
+	for (long i = 0; i < order->requested_count; i++)
+	{
+		Number		number = order->requested[i];
+
+		if (number_order(number) != index || number_state(number) != NUMBER_IN_FLIGHT)
+			continue;
+		if (all || order->partial)
+			complete_number(order, index, number);
+		else
+			number_set(number, NUMBER_AVAILABLE, -1);
+	}
+	order->status = all ? "COMPLETE" : order->completed_count > 0 ? "PARTIAL" : "FAILED";
+	/* Without PartialAllowed one missing number fails them all. */
+	if (!all && !order->partial)
+		for (long i = 0; i < order->requested_count; i++)
+		{
+			bool		known = false;
+
+			for (long j = 0; j < order->failed_count; j++)
+				known = known || order->failed[j] == order->requested[i];
+			if (!known)
+			{
+				order->failed[order->failed_count] = order->requested[i];
+				order->failed_codes[order->failed_count++] = NULL;
+			}
+		}
+}
+
+/* "Advanced ordering": what partial and back order make of a short supply. */
+static void
+run_criteria(Order *order, long index)
+{
+	long		wanted = order->quantity - order->completed_count;
+	Number	   *found = malloc(((size_t) wanted + 1) * sizeof(Number));
+	long		count = inventory_find(criteria_match, &order->criteria, wanted, found);
+
+	if (count == wanted || order->partial)
+		for (long i = 0; i < count; i++)
+			complete_number(order, index, found[i]);
+	free(found);
+	if (order->completed_count == order->quantity)
+		order->status = "COMPLETE";
+	else if (order->back_order)
+		order->status = "BACKORDERED";
+	else
+		order->status = order->completed_count > 0 ? "PARTIAL" : "FAILED";
+}
+
+static void
+run_order(void *arg)
+{
+	long		index = (long) arg;
+	Order	   *order;
+	const char *before;
+
+	if (index >= order_count)
+		return;					/* a reset came between */
+	order = orders[index];
+	before = order->status;
+	if (is_final(order))
+		return;
+	if (order->disconnect)
+	{
+		for (long i = 0; i < order->requested_count; i++)
+			if (number_state(order->requested[i]) == NUMBER_OURS)
+			{
+				number_set(order->requested[i], NUMBER_AGING, index);
+				order->completed = realloc(order->completed,
+										   ((size_t) order->completed_count + 1) * sizeof(Number));
+				order->completed[order->completed_count++] = order->requested[i];
+			}
+			else
+			{
+				order->failed[order->failed_count] = order->requested[i];
+				order->failed_codes[order->failed_count++] = "5006";
+			}
+		order->status = order->failed_count == 0 ? "COMPLETE"
+			: order->completed_count > 0 ? "PARTIAL" : "FAILED";
+	}
+	else if (order->requested_count > 0)
+		run_explicit(order, index);
+	else
+		run_criteria(order, index);
+	order->modified_us = now_us();
+	if (order->status != before)
+		tell(order);
+}
+
+void
+orders_restocked(void)
+{
+	for (long i = 0; i < order_count; i++)
+		if (strcmp(orders[i]->status, "BACKORDERED") == 0)
+			run_order((void *) i);
+}
+
+/* --- reading --- */
+
+static void
+add_number_list(Text *out, const Number *numbers, long count, const char *wrapper)
+{
+	for (long i = 0; i < count; i++)
+		text_add(out, wrapper ? "<%s><FullNumber>%llu</FullNumber></%s>" : "%s<FullNumber>%llu</FullNumber>%s",
+				 wrapper ? wrapper : "", (unsigned long long) numbers[i], wrapper ? wrapper : "");
+}
+
+static void
+add_errors(Text *out, const Order *order)
+{
+	text_add(out, "<ErrorList>");
+	for (long i = 0; i < order->failed_count; i++)
+	{
+		if (order->failed_codes[i] == NULL)
+			continue;
+		text_add(out, "<Error>");
+		text_element(out, "Code", order->failed_codes[i]);
+		text_element(out, "Description", text_of_code(order->failed_codes[i]));
+		text_add(out, "<TelephoneNumber>%llu</TelephoneNumber></Error>",
+				 (unsigned long long) order->failed[i]);
+	}
+	if (order->requested_count == 0 && order->completed_count < order->quantity)
+		text_add(out, "<Error><Code>5018</Code><Description>%s</Description></Error>",
+				 text_of_code("5018"));
+	text_add(out, "</ErrorList>");
+}
+
+static void
+read_order(Order *order, Reply *reply)
+{
+	Text	   *out = &reply->body;
+
+	text_add(out, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><OrderResponse>");
+	if (strcmp(order->status, "RECEIVED") == 0)
+	{
+		text_add(out, "<CreatedByUser>sandbox</CreatedByUser><ErrorList><Error><Code>5019</Code>"
+				 "<Description>The order is pending</Description></Error></ErrorList>");
+		add_order_echo(out, order, true, true);
+		text_add(out, "<OrderStatus>RECEIVED</OrderStatus></OrderResponse>");
+		return;
+	}
+	text_element_int(out, "CompletedQuantity", order->completed_count);
+	text_element(out, "CreatedByUser", "sandbox");
+	add_errors(out, order);
+	text_add(out, "<FailedNumbers>");
+	add_number_list(out, order->failed, order->failed_count, NULL);
+	text_add(out, "</FailedNumbers>");
+	add_date(out, "LastModifiedDate", order->modified_us);
+	add_date(out, "OrderCompleteDate", order->modified_us);
+	add_order_echo(out, order, false, true);
+	text_element(out, "OrderStatus", order->status);
+	text_add(out, "<CompletedNumbers>");
+	add_number_list(out, order->completed, order->completed_count, "TelephoneNumber");
+	text_add(out, "</CompletedNumbers>");
+	if (order->completed_count > 0)
+		text_add(out, "<Summary>%ld number%s ordered in (%d)</Summary>", order->completed_count,
+				 order->completed_count == 1 ? "" : "s", (int) (order->completed[0] / 10000000));
+	else
+		text_add(out, "<Summary>%ld number%s requested</Summary>", order->quantity,
+				 order->quantity == 1 ? "" : "s");
+	text_element_int(out, "FailedQuantity", order->quantity - order->completed_count);
+	text_add(out, "</OrderResponse>");
+}
+
+static void
+add_row(Text *out, const Order *order, const char *account)
+{
+	text_add(out, "<OrderIdUserIdDate>");
+	text_element(out, "accountId", account);
+	text_element_int(out, "CountOfTNs", order->completed_count);
+	text_element(out, "CustomerOrderId", order->customer_order_id);
+	text_element(out, "userId", "sandbox");
+	add_date(out, "lastModifiedDate", order->modified_us);
+	add_date(out, "OrderDate", order->created_us);
+	text_element(out, "OrderType", order->disconnect ? "disconnect" : "new_number");
+	text_element(out, order->disconnect ? "OrderId" : "orderId", order->id);
+	text_element(out, "OrderStatus", order->status);
+	text_add(out, "</OrderIdUserIdDate>");
+}
+
+static bool
+row_matches(const Order *order, bool disconnect, const char *label, const char *status)
+{
+	return order->disconnect == disconnect &&
+		order->created_us <= now_us() - config.list_lag_ms * 1000 &&
+		(label == NULL || (order->customer_order_id && strcmp(order->customer_order_id, label) == 0)) &&
+		(status == NULL || strcasecmp(order->status, status) == 0);
+}
+
+/* "page" is the id of the first row wanted; "1" is the first page. */
+static void
+list_orders(Request *request, Reply *reply, bool disconnect)
+{
+	char	   *page = parameter(request, "page");
+	char	   *label = disconnect ? NULL : parameter(request, "customerOrderId");
+	char	   *status = parameter(request, "status");
+	long		size = parameter_int(request, "size", 300);
+	bool		started = page == NULL || strcmp(page, "1") == 0;
+	const char *next = NULL;
+	Text		rows = {0};
+	long		shown = 0;
+	long		total = 0;
+
+	for (long i = 0; i < order_count; i++)
+	{
+		if (!row_matches(orders[i], disconnect, label, status))
+			continue;
+		total++;
+		started = started || strcmp(orders[i]->id, page) == 0;
+		if (!started)
+			continue;
+		if (shown == size && next == NULL)
+			next = orders[i]->id;
+		if (shown < size)
+		{
+			add_row(&rows, orders[i], request->parts[1]);
+			shown++;
+		}
+	}
+	if (shown == 0)
+		reply->status = 204;
+	else
+	{
+		text_add(&reply->body, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>"
+				 "<ResponseSelectWrapper><ListOrderIdUserIdDate><TotalCount>%ld</TotalCount><Links>"
+				 "<first>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/orders?page=1&amp;size=%ld&gt;;rel=\"first\";</first>",
+				 total, request->parts[1], size);
+		if (next != NULL)
+			text_add(&reply->body,
+					 "<next>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/orders?page=%s&amp;size=%ld&gt;;rel=\"next\";</next>",
+					 request->parts[1], next, size);
+		text_add(&reply->body, "</Links>%s</ListOrderIdUserIdDate></ResponseSelectWrapper>", rows.data);
+	}
+	text_free(&rows);
+	free(page);
+	free(label);
+	free(status);
+}
+
+static void
+change_order(Order *order, Request *request, Reply *reply)
+{
+	xmlDoc	   *doc = xml_read(request->body, request->body_len);
+	xmlNode    *root = doc ? xmlDocGetRootElement(doc) : NULL;
+
+	if (root == NULL || strcmp(order->status, "BACKORDERED") != 0)
+		reply_error(reply, 400, "OrderResponse", "5060", "Only back ordered orders can be closed");
+	else
+	{
+		char	   *label = xml_child_text(root, "CustomerOrderId");
+
+		if (label != NULL)
+		{
+			free(order->customer_order_id);
+			order->customer_order_id = label;
+		}
+		if (xml_child_bool(root, "CloseOrder", false))
+		{
+			order->status = order->completed_count > 0 ? "PARTIAL" : "FAILED";
+			order->modified_us = now_us();
+			tell(order);
+		}
+		text_add(&reply->body, "<OrderResponse/>");
+	}
+	xmlFreeDoc(doc);
+}
+
+void
+orders_answer(Request *request, Reply *reply)
+{
+	Order	   *order;
+
+	if (request->part_count == 3)
+	{
+		if (strcmp(request->method, "POST") == 0)
+			create_order(request, reply);
+		else if (strcmp(request->method, "GET") == 0)
+			list_orders(request, reply, false);
+		else
+			reply->status = 405;
+		return;
+	}
+	order = find_order(request->parts[3], false);
+	if (order == NULL)
+		reply_error(reply, 404, "OrderResponse", "5035", "The order is not found");
+	else if (request->part_count == 5 && strcasecmp(request->parts[4], "history") == 0)
+	{
+		text_add(&reply->body, "<OrderHistoryWrapper><OrderHistory>");
+		add_date(&reply->body, "OrderDate", order->modified_us);
+		text_element(&reply->body, "Author", "sandbox");
+		text_element(&reply->body, "Status", order->status);
+		text_add(&reply->body, "</OrderHistory></OrderHistoryWrapper>");
+	}
+	else if (strcmp(request->method, "GET") == 0)
+		read_order(order, reply);
+	else if (strcmp(request->method, "PUT") == 0)
+		change_order(order, request, reply);
+	else
+		reply->status = 405;
+}
+
+/* --- disconnects --- */
+
+static void
+create_disconnect(Request *request, Reply *reply)
+{
+	xmlDoc	   *doc = xml_read(request->body, request->body_len);
+	xmlNode    *root = doc ? xmlDocGetRootElement(doc) : NULL;
+	xmlNode    *type = root ? xml_child(root, "DisconnectTelephoneNumberOrderType") : NULL;
+	Order	   *order;
+	bool		bad = false;
+
+	if (type == NULL)
+	{
+		reply_error(reply, 400, "DisconnectTelephoneNumberOrderResponse", "5001",
+					"The telephone number list is invalid");
+		xmlFreeDoc(doc);
+		return;
+	}
+	order = new_order();
+	order->disconnect = true;
+	order->customer_order_id = xml_child_text(root, "CustomerOrderId");
+	order->type = strdup("DisconnectTelephoneNumberOrderType");
+	order->requested_count = read_numbers(xml_child(type, "TelephoneNumberList"),
+										  &order->requested, &bad);
+	order->quantity = order->requested_count;
+	order->failed = calloc((size_t) order->requested_count + 1, sizeof(Number));
+	order->failed_codes = calloc((size_t) order->requested_count + 1, sizeof(char *));
+	add_type_echo(order, type, false);
+	xmlFreeDoc(doc);
+	reply->status = 201;
+	snprintf(reply->location, sizeof(reply->location),
+			 "https://dashboard.bandwidth.com/api/accounts/%s/disconnects/%s",
+			 request->parts[1], order->id);
+	text_add(&reply->body, "<DisconnectTelephoneNumberOrderResponse><orderRequest>");
+	text_element(&reply->body, "CustomerOrderId", order->customer_order_id);
+	text_element(&reply->body, "id", order->id);
+	add_date(&reply->body, "OrderCreateDate", order->created_us);
+	text_add(&reply->body, "%s</orderRequest><OrderStatus>RECEIVED</OrderStatus>"
+			 "</DisconnectTelephoneNumberOrderResponse>", order->echo);
+	timer_add(now_us() + config.order_delay_ms * 1000, run_order, (void *) (order_count - 1));
+}
+
+void
+disconnects_answer(Request *request, Reply *reply)
+{
+	Order	   *order;
+
+	if (request->part_count == 3)
+	{
+		if (strcmp(request->method, "POST") == 0)
+			create_disconnect(request, reply);
+		else
+			list_orders(request, reply, true);
+		return;
+	}
+	order = find_order(request->parts[3], true);
+	if (order == NULL)
+	{
+		reply_error(reply, 404, "DisconnectTelephoneNumberOrderResponse", "5035", "The order is not found");
+		return;
+	}
+	text_add(&reply->body, "<DisconnectTelephoneNumberOrderResponse>");
+	add_errors(&reply->body, order);
+	text_add(&reply->body, "<orderRequest>");
+	text_element(&reply->body, "CustomerOrderId", order->customer_order_id);
+	text_element(&reply->body, "id", order->id);
+	text_add(&reply->body, "%s</orderRequest>", order->echo);
+	text_element(&reply->body, "OrderStatus", order->status);
+	text_add(&reply->body, "<DisconnectedTelephoneNumberList>");
+	for (long i = 0; i < order->completed_count; i++)
+		text_add(&reply->body, "<TelephoneNumber>%llu</TelephoneNumber>",
+				 (unsigned long long) order->completed[i]);
+	text_add(&reply->body, "</DisconnectedTelephoneNumberList></DisconnectTelephoneNumberOrderResponse>");
+}
+
+/* --- numbers --- */
+
+void
+tns_answer(Request *request, Reply *reply)
+{
+	Number		number;
+	long		index;
+
+	if (request->part_count < 2 || !number_parse(request->parts[1], &number) ||
+		(number_state(number) != NUMBER_OURS && number_state(number) != NUMBER_AGING))
+	{
+		reply_error(reply, 404, "TelephoneNumberResponse", "15610",
+					"The telephone number is not found on your accounts");
+		return;
+	}
+	index = number_order(number);
+	text_add(&reply->body, "<TelephoneNumberResponse><TelephoneNumber>%llu</TelephoneNumber>",
+			 (unsigned long long) number);
+	text_element(&reply->body, "Status",
+				 number_state(number) == NUMBER_OURS ? "Inservice" : "Aging");
+	if (index >= 0)
+	{
+		add_date(&reply->body, "OrderCreateDate", orders[index]->created_us);
+		text_element(&reply->body, "OrderId", orders[index]->id);
+		text_element(&reply->body, "OrderType", orders[index]->disconnect
+					 ? "DISCONNECT_ORDER" : "NEW_NUMBER_ORDER");
+		text_element(&reply->body, "SiteId", orders[index]->site ? orders[index]->site : "743");
+	}
+	text_element(&reply->body, "AccountId", options.account ? options.account : "9900000");
+	text_add(&reply->body, "</TelephoneNumberResponse>");
+}
+
+typedef struct Page
+{
+	Text		rows;
+	Number		from;
+	long		size;
+	long		shown;
+	long		total;
+	Number		next;
+} Page;
+
+static void
+add_to_page(Number number, void *arg)
+{
+	Page	   *page = arg;
+
+	page->total++;
+	if (number < page->from)
+		return;
+	if (page->shown == page->size)
+	{
+		if (page->next == 0)
+			page->next = number;
+		return;
+	}
+	text_add(&page->rows, "<TelephoneNumber>%llu</TelephoneNumber>", (unsigned long long) number);
+	page->shown++;
+}
+
+void
+inservice_answer(Request *request, Reply *reply)
+{
+	Page		page = {.size = parameter_int(request, "size", 300)};
+	char	   *from = parameter(request, "page");
+	Number		number;
+
+	if (request->part_count == 4 && number_parse(request->parts[3], &number))
+	{
+		reply->status = number_state(number) == NUMBER_OURS ? 200 : 404;
+		free(from);
+		return;
+	}
+	page.from = from ? strtoull(from, NULL, 10) : 0;
+	inventory_each_ours(add_to_page, &page);
+	if (page.total == 0)
+		reply->status = 204;
+	else
+	{
+		text_add(&reply->body, "<TNs><TotalCount>%ld</TotalCount><Links><first/>", page.total);
+		if (page.next != 0)
+			text_add(&reply->body,
+					 "<next>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/inserviceNumbers?page=%llu&amp;size=%ld&gt;;rel=\"next\";</next>",
+					 request->parts[1], (unsigned long long) page.next, page.size);
+		text_add(&reply->body, "</Links><TelephoneNumbers><Count>%ld</Count>%s</TelephoneNumbers></TNs>",
+				 page.shown, page.rows.data ? page.rows.data : "");
+	}
+	text_free(&page.rows);
+	free(from);
+}
+
+/* --- for control --- */
+
+static void
+json_numbers(Text *out, const char *name, const Number *numbers, long count)
+{
+	text_add(out, ",\"%s\":[", name);
+	for (long i = 0; i < count; i++)
+		text_add(out, "%s\"%llu\"", i ? "," : "", (unsigned long long) numbers[i]);
+	text_add(out, "]");
+}
+
+void
+orders_json(Text *out)
+{
+	text_add(out, "[");
+	for (long i = 0; i < order_count; i++)
+	{
+		const Order *o = orders[i];
+
+		text_add(out, "%s{\"id\":\"%s\",\"kind\":\"%s\",\"customer_order_id\":", i ? ",\n" : "",
+				 o->id, o->disconnect ? "disconnect" : "order");
+		text_json(out, o->customer_order_id);
+		text_add(out, ",\"name\":");
+		text_json(out, o->name);
+		text_add(out, ",\"type\":");
+		text_json(out, o->type);
+		text_add(out, ",\"site\":");
+		text_json(out, o->site);
+		text_add(out, ",\"status\":\"%s\",\"quantity\":%ld,\"partial\":%s,\"created_us\":%lld",
+				 o->status, o->quantity, o->partial ? "true" : "false", (long long) o->created_us);
+		json_numbers(out, "requested", o->requested, o->requested_count);
+		json_numbers(out, "completed", o->completed, o->completed_count);
+		json_numbers(out, "failed", o->failed, o->failed_count);
+		text_add(out, "}");
+	}
+	text_add(out, "]");
+}
+
+long
+orders_count(const char *status)
+{
+	long		count = 0;
+
+	for (long i = 0; i < order_count; i++)
+		count += status == NULL || strcmp(orders[i]->status, status) == 0;
+	return count;
+}

@@ -1,0 +1,279 @@
+/*
+ * sandbox.h
+ *	  What the parts of the sandbox share.
+ *
+ * The sandbox plays Bandwidth's phone number API on loopback, in memory, from
+ * Bandwidth's public documentation.  One thread, one loop.  It shares no code
+ * with the extension, so that a misreading cannot cancel out.
+ */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <libxml/tree.h>
+
+typedef uint64_t Number;		/* a ten-digit telephone number */
+
+/* --- text.c: growing strings --- */
+typedef struct Text
+{
+	char	   *data;
+	size_t		len;
+	size_t		room;
+} Text;
+
+void		text_add(Text *text, const char *format,...) __attribute__((format(printf, 2, 3)));
+void		text_add_bytes(Text *text, const char *bytes, size_t len);
+/* <name>value</name>, escaped; NULL: nothing */
+void		text_element(Text *text, const char *name, const char *value);
+void		text_element_int(Text *text, const char *name, long value);
+void		text_element_bool(Text *text, const char *name, bool value);
+void		text_json(Text *text, const char *value);	/* quoted */
+void		text_free(Text *text);
+char	   *copy_string(const char *text);	/* NULL stays NULL */
+
+/* --- main.c: options, clock, timers --- */
+typedef struct Options
+{
+	const char *username;
+	const char *password;
+	const char *client_id;
+	const char *client_secret;
+	const char *account;		/* NULL: every account exists */
+	bool		journal_bodies;
+} Options;
+
+/* What POST /sandbox/config changes. */
+typedef struct Config
+{
+	long		order_delay_ms;
+	long		toll_free_delay_ms;
+	long		token_expires_in;
+	bool		enforce_limits;
+	long		per_minute;
+	long		burst;
+	bool		open_inventory;
+	bool		eager_credentials;	/* callbacks carry them at once */
+	bool		callbacks;
+	long		list_lag_ms;
+} Config;
+
+extern Options options;
+extern Config config;
+
+int64_t		now_us(void);
+typedef void (*TimerFunction) (void *arg);
+void		timer_add(int64_t due_us, TimerFunction function, void *arg);
+void		config_reset(void);
+double		random_unit(void);	/* 0 <= x < 1, seeded */
+void		random_seed(uint64_t seed);
+
+/* --- requests and replies --- */
+typedef enum Class
+{
+	CLASS_ORDER, CLASS_SEARCH, CLASS_DISCONNECT, CLASS_SUBSCRIPTION,
+	CLASS_HISTORY, CLASS_INSERVICE_NPANXX, CLASS_AVAILABLE_NPANXX,
+	CLASS_COVERED_RATECENTERS, CLASS_MOVE_TNS, CLASS_RESERVATION,
+	CLASS_TOKEN, CLASS_CALLBACK, CLASS_OTHER, CLASS_COUNT
+} Class;
+
+extern const char *const class_names[CLASS_COUNT];
+
+#define MAX_PARTS 12
+
+typedef struct Request
+{
+	const char *method;
+	const char *path;			/* whole */
+	const char *query;			/* raw, never NULL */
+	const char *authorization;	/* NULL: none */
+	const char *body;
+	size_t		body_len;
+	char	   *parts[MAX_PARTS];	/* path below the prefix, split */
+	int			part_count;
+	Class		class;
+	void	   *connection;		/* of the HTTP front */
+} Request;
+
+typedef enum Fate
+{
+	FATE_ANSWER,
+	FATE_CLOSE,					/* connection closed without a reply */
+	FATE_RESET,					/* connection reset */
+	FATE_HANG					/* no reply, ever */
+} Fate;
+
+typedef struct Reply
+{
+	int			status;
+	Text		body;
+	const char *content_type;
+	char		location[400];
+	long		rate_limit_reset;	/* 0: no header */
+	Fate		fate;
+	long		delay_ms;
+	bool		drip;			/* a byte a second */
+} Reply;
+
+/* Value of a query or form parameter, malloc'd; NULL: not given. */
+char	   *parameter(const Request *request, const char *name);
+long		parameter_int(const Request *request, const char *name, long otherwise);
+
+/* --- front.c: HTTP --- */
+bool		front_open(const char *address, int port, int *bound_port);
+void		front_run(void);
+int			front_fd(void);
+long		front_timeout_ms(void);
+void		front_close(void);
+
+/* --- api.c: which resource answers --- */
+void		api_answer(Request *request, Reply *reply);
+void		reply_error(Reply *reply, int status, const char *root, const char *code,
+						const char *text);	/* ErrorList shape */
+void		reply_status(Reply *reply, int status, const char *root, const char *code,
+						 const char *text); /* ResponseStatus shape */
+
+/* --- inventory.c --- */
+typedef enum NumberState
+{
+	NUMBER_UNKNOWN,				/* not in the inventory */
+	NUMBER_AVAILABLE,
+	NUMBER_RESERVED,
+	NUMBER_IN_FLIGHT,
+	NUMBER_OURS,
+	NUMBER_SOLD,				/* to someone else */
+	NUMBER_AGING
+} NumberState;
+
+extern const char *const number_state_names[];
+
+typedef struct Block
+{
+	int			npa;
+	int			first_nxx;
+	int			last_nxx;
+	const char *city;
+	const char *state;
+	const char *rate_center;
+	const char *lata;
+	const char *zip;
+	int			tier;
+	int			lca;			/* blocks of one local calling area share it */
+} Block;
+
+const Block *block_of(Number number);
+NumberState number_state(Number number);
+void		number_set(Number number, NumberState state, long order);
+long		number_order(Number number);
+long		number_times_bought(Number number);
+bool		number_parse(const char *text, Number *number);
+bool		is_toll_free(Number number);
+typedef bool (*NumberFilter) (const Block *block, Number number, void *arg);
+/* Available numbers that pass, in inventory order; returns how many. */
+long		inventory_find(NumberFilter filter, void *arg, long limit, Number *found);
+typedef void (*NumberVisitor) (Number number, void *arg);
+void		inventory_each_ours(NumberVisitor visitor, void *arg);
+void		inventory_reset(void);
+
+/* --- search.c --- */
+void		search_answer(Request *request, Reply *reply);
+
+/* Criteria of a search or of a search-and-order type. */
+typedef struct Criteria
+{
+	char		area_code[8];
+	char		npanxx[8];
+	char		npanxxx[10];
+	char		rate_center[64];
+	char		city[64];
+	char		state[8];
+	char		zip[16];
+	char		lata[8];
+	char		vanity[16];
+	char		toll_free_vanity[16];
+	char		pattern[8];
+	bool		ends_in;
+	bool		lca;
+	int			max_tier;
+} Criteria;
+
+bool		criteria_match(const Block *block, Number number, void *criteria);
+
+/* --- orders.c --- */
+void		orders_answer(Request *request, Reply *reply);
+void		orders_reset(void);
+void		orders_restocked(void); /* back orders may fill now */
+void		orders_json(Text *out);
+long		orders_count(const char *status);
+const char *order_id(long index);
+void		disconnects_answer(Request *request, Reply *reply);
+void		tns_answer(Request *request, Reply *reply);
+void		inservice_answer(Request *request, Reply *reply);
+
+/* --- subscriptions.c: and callbacks --- */
+void		subscriptions_answer(Request *request, Reply *reply);
+void		notify_order(const char *kind, const char *order_id, const char *customer_order_id,
+						 const char *status, const char *message,
+						 const Number *numbers, long count, bool final);
+void		notify_raw(const char *body, const char *subscription);
+void		subscriptions_reset(void);
+void		callbacks_json(Text *out);
+void		callbacks_run(void);
+int			callbacks_fd(void);
+long		callbacks_timeout_ms(void);
+bool		callbacks_open(void);
+void		callbacks_close(void);
+
+/* --- faults.c --- */
+typedef struct Fault
+{
+	long		id;
+	int			class;			/* -1: any */
+	char		method[8];
+	char		path[80];
+	char		kind[24];
+	long		count;			/* -1: without end */
+	long		skip;
+	double		probability;
+	long		status;
+	long		delay_ms;
+	char		code[12];
+	char		text[120];
+	long		retry_after_s;	/* -1: no header */
+	long		bytes;
+	bool		stored;
+} Fault;
+
+/* The fault that strikes this request, NULL: none; kinds of callbacks apart. */
+const Fault *fault_for(const Request *request);
+const Fault *fault_for_callback(void);
+void		fault_add(const Request *request, Reply *reply);
+void		faults_json(Text *out);
+void		faults_clear(void);
+bool		fault_is(const Fault *fault, const char *kind);
+
+/* --- journal.c --- */
+void		journal_add(const Request *request, int64_t at_us, int status,
+						const char *fault);
+void		journal_json(const Request *filter, Text *out);
+long		journal_count(const Request *filter);
+void		journal_clear(void);
+/* Is this call within the enforced limit? */
+bool		limit_allows(Class class, long *reset_epoch_s);
+void		limits_clear(void);
+
+/* --- control.c --- */
+void		control_answer(Request *request, Reply *reply);
+
+/* --- xml.c: reading --- */
+xmlDoc	   *xml_read(const char *data, size_t len);
+xmlNode    *xml_child(xmlNode *node, const char *name); /* NULL: none */
+char	   *xml_child_text(xmlNode *node, const char *name);	/* malloc'd, NULL: none */
+bool		xml_child_bool(xmlNode *node, const char *name, bool otherwise);
+long		xml_child_int(xmlNode *node, const char *name, long otherwise);
+
+#endif

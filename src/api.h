@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * api.h
+ *	  Bandwidth's phone number API: endpoints, access tokens, and what a
+ *	  reply means.
+ *
+ * A call is started, moved on by bw_api_run() and taken when it is finished;
+ * backends use bw_api_perform(), which does all three and can be cancelled.
+ * Whatever the network or Bandwidth did is a BwOutcome, not an exception.
+ *
+ * src/api.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_API_H
+#define BW_API_H
+
+#include "bandwidth.h"
+
+#include "config.h"
+#include "datatype/timestamp.h"
+#include "http.h"
+#include "lib/stringinfo.h"
+#include "request.h"
+
+/* 5,000 rows with details are 2 MB; an order of 5,000 numbers is 1 MB. */
+#define BW_API_MAX_REPLY (16 * 1024 * 1024)
+
+typedef struct BwApi BwApi;
+typedef struct BwCall BwCall;
+
+/* Whose account, with which credentials.  Must outlive the call. */
+typedef struct BwAccount
+{
+	BwServer   *server;
+	BwCredentials *credentials;
+} BwAccount;
+
+/* One call; all texts are copied. */
+typedef struct BwCallSpec
+{
+	BwEndpointClass class;
+	const char *method;
+	const char *path;			/* below base_url, from bw_api_path() */
+	const char *query;			/* without '?', NULL: none */
+	const char *body;			/* XML, NULL: none */
+} BwCallSpec;
+
+typedef enum BwOutcomeKind
+{
+	BW_OUTCOME_DONE,			/* 2xx */
+	BW_OUTCOME_REFUSED,			/* not executed: Bandwidth says why */
+	BW_OUTCOME_NOT_FOUND,		/* 404 without an error code */
+	BW_OUTCOME_UNAUTHORIZED,	/* not executed: 401, 403 */
+	BW_OUTCOME_LATER,			/* not executed: 429, or never reached it */
+	BW_OUTCOME_UNKNOWN			/* may have been executed */
+} BwOutcomeKind;
+
+typedef struct BwOutcome
+{
+	BwOutcomeKind kind;
+	int			status;			/* HTTP, 0: no reply */
+	const char *code;			/* Bandwidth's, NULL: none */
+	const char *text;			/* one line for people, never NULL */
+	TimestampTz retry_at;		/* BW_OUTCOME_LATER after 429, else DT_NOBEGIN */
+	const BwHttpReply *reply;	/* body and headers */
+} BwOutcome;
+
+/* An engine in "owner": connections, calls under way. */
+extern BwApi *bw_api_create(MemoryContext owner, int max_connections);
+
+/*
+ * Start a call.  It lives in a memory context of its own below "owner" and is
+ * ended at once when that goes away.
+ */
+extern BwCall *bw_api_start(BwApi *api, MemoryContext owner,
+							const BwAccount *account, const BwCallSpec *spec,
+							void *arg);
+extern int	bw_api_fd(const BwApi *api);
+extern long bw_api_timeout_ms(const BwApi *api);
+extern void bw_api_run(BwApi *api);
+extern BwCall *bw_api_take_finished(BwApi *api);
+extern int	bw_api_in_flight(const BwApi *api);
+
+extern void *bw_call_arg(const BwCall *call);
+extern const BwOutcome *bw_call_outcome(const BwCall *call);
+extern void bw_call_release(BwCall *call);
+
+/*
+ * For backends: one call from start to end, within the account's rate budget
+ * (waits at most bandwidth.max_rate_limit_wait, then raises TN003).  The
+ * result is good until bw_call_release(); errors of Bandwidth are not raised.
+ */
+extern BwCall *bw_api_perform(const BwAccount *account, const BwCallSpec *spec);
+
+/* Raise what went wrong as an ERROR of its own SQLSTATE; "what" as in
+ * "could not search for telephone numbers". */
+extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
+							 const char *what) pg_attribute_noreturn();
+
+/* "/accounts/9900000/orders/abc": each argument after format is escaped. */
+extern char *bw_api_path(const BwAccount *account, const char *resource,
+						 const char *id);
+/* Append "name=value" to a query, percent-encoded. */
+extern void bw_api_append(StringInfo query, const char *name, const char *value);
+extern char *bw_api_search_query(const BwSearch *search);
+/* Id of a new resource from its Location header, palloc'd; NULL: none. */
+extern char *bw_api_location_id(const BwHttpReply *reply);
+
+#endif							/* BW_API_H */

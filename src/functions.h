@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.h
+ *	  What the SQL functions share: accounts, arguments, problems.
+ *
+ * src/functions.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_FUNCTIONS_H
+#define BW_FUNCTIONS_H
+
+#include "bandwidth.h"
+
+#include "api.h"
+#include "request.h"
+
+/* Argument "n" as a C string, NULL if it is null. */
+extern char *bw_arg_text(FunctionCallInfo fcinfo, int n);
+/* -1 null, 0 false, 1 true. */
+extern int	bw_arg_flag(FunctionCallInfo fcinfo, int n);
+
+/* Raise a refused argument as an ERROR. */
+extern void bw_problem_raise(const BwProblem *problem) pg_attribute_noreturn();
+
+/*
+ * Server by name (NULL: bandwidth.default_server) with the credentials of
+ * "role"; errors 42704, 42501 and 28000 with hints.
+ */
+extern BwAccount *bw_account(const char *server, Oid role);
+
+/* Warn that no worker serves this database, with the line to configure. */
+extern void bw_warn_without_worker(const char *consequence);
+
+#endif							/* BW_FUNCTIONS_H */

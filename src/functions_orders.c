@@ -1,0 +1,461 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions_orders.c
+ *	  bw_order() and what is asked of an order afterwards.
+ *
+ * bw_order() only inserts, in the caller's transaction; nothing here sends
+ * anything that changes something at Bandwidth.
+ *
+ * src/functions_orders.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "functions.h"
+#include "order.h"
+#include "registry.h"
+#include "store.h"
+#include "store_orders.h"
+#include "xml.h"
+
+PG_FUNCTION_INFO_V1(bw_order);
+PG_FUNCTION_INFO_V1(bw_cancel);
+PG_FUNCTION_INFO_V1(bw_wait);
+PG_FUNCTION_INFO_V1(bw_wait_many);
+PG_FUNCTION_INFO_V1(bw_fetch_order);
+PG_FUNCTION_INFO_V1(bw_recheck);
+PG_FUNCTION_INFO_V1(bw_receive);
+
+/* Without a worker to wake us, bw_wait() looks itself this often. */
+#define WAIT_LAP_MS 1000
+#define FETCH_COLUMNS 15
+
+static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
+static void check_guards(const BwServer *server, const BwOrderOptions *options,
+						 int quantity);
+static Datum number_array(const BwNumber *numbers, int count);
+static void return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
+						 const BwNumber *numbers, int count);
+static void return_existing(ReturnSetInfo *rsinfo, int64 id);
+static void wait_for_orders(const int64 *ids, int count, const Interval *timeout,
+							BwOrderStatus *statuses);
+static bool read_statuses(const int64 *ids, int count, Oid role,
+						  BwOrderStatus *statuses);
+static Datum text_or_null(const char *text, bool *isnull);
+static Datum texts_or_null(const BwTexts *texts, bool *isnull);
+
+Datum
+bw_order(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BwServer   *server;
+	BwOrderOptions options = {0};
+	BwNewOrder	order = {0};
+	BwProblem	problem;
+	BwStoreScope scope;
+	BwNumber   *numbers;
+	const char **texts;
+	int			count;
+	int64		id;
+
+	bw_init_materialized_srf(fcinfo);
+	server = bw_config_server(bw_arg_text(fcinfo, 11));
+	bw_config_check_usage(server, GetUserId());
+	texts = read_numbers(fcinfo, &count);
+	options.site_id = PG_ARGISNULL(1) ? server->site_id : bw_arg_text(fcinfo, 1);
+	options.peer_id = PG_ARGISNULL(2) ? server->peer_id : bw_arg_text(fcinfo, 2);
+	options.name = bw_arg_text(fcinfo, 3);
+	options.customer_order_id = bw_arg_text(fcinfo, 4);
+	options.partial_allowed = bw_arg_flag(fcinfo, 5) == 1;
+	options.back_order_requested = bw_arg_flag(fcinfo, 6) == 1;
+	options.attempts = PG_ARGISNULL(8) ? 1 : PG_GETARG_INT32(8);
+	numbers = palloc(sizeof(BwNumber) * Max(count, 1));
+	if (!bw_order_check(texts, count, &options, numbers,
+						palloc(sizeof(int) * Max(count, 1)), &problem))
+		bw_problem_raise(&problem);
+	check_guards(server, &options, count);
+
+	order.server = server->name;
+	order.account_id = server->account_id;
+	order.ordered_by = GetUserNameFromId(GetUserId(), false);
+	order.status = server->ordering == BW_ORDERING_HOLD ? BW_ORDER_HELD : BW_ORDER_QUEUED;
+	order.quantity = count;
+	order.site_id = options.site_id;
+	order.peer_id = options.peer_id;
+	order.name = options.name;
+	order.customer_order_id = options.customer_order_id;
+	order.idempotency_key = bw_arg_text(fcinfo, 9);
+	order.tag = PG_ARGISNULL(10) ? (Datum) 0 : PG_GETARG_DATUM(10);
+	order.partial_allowed = options.partial_allowed;
+	order.attempts = options.attempts;
+	order.reservation_ids = PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7);
+	order.numbers = number_array(numbers, count);
+	order.own_request = count > 1 || options.name != NULL ||
+		options.customer_order_id != NULL || !PG_ARGISNULL(7);
+
+	bw_store_enter(&scope);
+	id = bw_store_insert_order(&order);
+	if (id == 0)
+		id = -bw_store_order_by_key(order.server, order.ordered_by,
+									order.idempotency_key);
+	if (id < 0)
+		return_existing(rsinfo, -id);
+	bw_store_leave(&scope);
+	if (id > 0)
+	{
+		return_order(rsinfo, id, bw_order_status_name(order.status), numbers, count);
+		bw_registry_wake_at_commit();
+		bw_warn_without_worker("the order stays QUEUED");
+	}
+	return (Datum) 0;
+}
+
+/* The array as C strings; a null element stays NULL, to be refused by name. */
+static const char **
+read_numbers(FunctionCallInfo fcinfo, int *count)
+{
+	Datum	   *items;
+	bool	   *nulls;
+	const char **texts;
+
+	*count = 0;
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("telephone_numbers must not be null")));
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false,
+					  TYPALIGN_INT, &items, &nulls, count);
+	texts = palloc(sizeof(char *) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+		texts[i] = nulls[i] ? NULL : TextDatumGetCString(items[i]);
+	return texts;
+}
+
+/* What the server's options allow, before anything is written. */
+static void
+check_guards(const BwServer *server, const BwOrderOptions *options, int quantity)
+{
+	if (server->ordering == BW_ORDERING_OFF)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ordering is off for server \"%s\"", server->name),
+				 errhint("Its owner can run ALTER SERVER ... OPTIONS (SET ordering 'on').")));
+	if (quantity > server->max_numbers_per_order ||
+		quantity > server->max_numbers_per_day)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("order of %d telephone numbers exceeds the limit of server \"%s\"",
+						quantity, server->name),
+				 errdetail("The limits are %d numbers per order and %d per day.",
+						   server->max_numbers_per_order, server->max_numbers_per_day),
+				 errhint("See the server options \"max_numbers_per_order\" and \"max_numbers_per_day\".")));
+	if (!bw_config_site_allowed(server, options->site_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("site \"%s\" is not allowed for server \"%s\"",
+						options->site_id, server->name),
+				 errhint("See the server option \"allowed_sites\".")));
+	if (!bw_config_peer_allowed(server, options->peer_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("SIP peer \"%s\" is not allowed for server \"%s\"",
+						options->peer_id, server->name),
+				 errhint("See the server option \"allowed_peers\".")));
+}
+
+static Datum
+number_array(const BwNumber *numbers, int count)
+{
+	const char **texts = palloc(sizeof(char *) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		texts[i] = numbers[i].digits;
+	return bw_store_text_array(texts, count);
+}
+
+static void
+return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
+			 const BwNumber *numbers, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[3] = {Int64GetDatum(id),
+			CStringGetTextDatum(numbers[i].digits), CStringGetTextDatum(status)};
+		bool		nulls[3] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/* The same idempotency_key was used before: that order's rows. */
+static void
+return_existing(ReturnSetInfo *rsinfo, int64 id)
+{
+	int			count;
+	BwOrderLine *lines = bw_store_order_lines(id, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[3] = {Int64GetDatum(id)};
+		bool		nulls[3] = {false};
+
+		values[1] = text_or_null(lines[i].telephone_number, &nulls[1]);
+		values[2] = CStringGetTextDatum(lines[i].status);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+Datum
+bw_cancel(PG_FUNCTION_ARGS)
+{
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	BwOrderRow *order;
+	bool		cancelled;
+
+	bw_store_enter(&scope);
+	order = bw_store_order(PG_GETARG_INT64(0), role);
+	cancelled = bw_store_cancel_order(order->id);
+	bw_store_leave(&scope);
+	PG_RETURN_BOOL(cancelled);
+}
+
+Datum
+bw_recheck(PG_FUNCTION_ARGS)
+{
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	BwOrderRow *order;
+	bool		open;
+
+	bw_store_enter(&scope);
+	order = bw_store_order(PG_GETARG_INT64(0), role);
+	open = bw_store_recheck(order->request_id);
+	bw_store_leave(&scope);
+	if (open)
+		bw_registry_wake_at_commit();
+	PG_RETURN_BOOL(open);
+}
+
+Datum
+bw_receive(PG_FUNCTION_ARGS)
+{
+	char	   *utf8 = bw_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	bytea	   *body = (bytea *) cstring_to_text(utf8);
+	BwStoreScope scope;
+	int64		id;
+
+	bw_store_enter(&scope);
+	id = bw_store_receive(body);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit();
+	bw_warn_without_worker("the notification stays in the inbox");
+	PG_RETURN_INT64(id);
+}
+
+Datum
+bw_wait(PG_FUNCTION_ARGS)
+{
+	int64		id = PG_GETARG_INT64(0);
+	BwOrderStatus status;
+
+	wait_for_orders(&id, 1, PG_GETARG_INTERVAL_P(1), &status);
+	PG_RETURN_TEXT_P(cstring_to_text(bw_order_status_name(status)));
+}
+
+Datum
+bw_wait_many(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BwOrderStatus *statuses;
+	int64	   *ids;
+	Datum	   *items;
+	bool	   *nulls;
+	int			count;
+	int			n = 0;
+
+	bw_init_materialized_srf(fcinfo);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, 8, FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &items, &nulls, &count);
+	ids = palloc(sizeof(int64) * Max(count, 1));
+	statuses = palloc(sizeof(BwOrderStatus) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			ids[n++] = DatumGetInt64(items[i]);
+	wait_for_orders(ids, n, PG_GETARG_INTERVAL_P(1), statuses);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2] = {Int64GetDatum(ids[i]),
+		CStringGetTextDatum(bw_order_status_name(statuses[i]))};
+		bool		no_nulls[2] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, no_nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * Sleep until all are final or the time is up.  The worker sets our latch
+ * when orders of this database moved; each lap sees the newest state.
+ */
+static void
+wait_for_orders(const int64 *ids, int count, const Interval *timeout,
+				BwOrderStatus *statuses)
+{
+	Oid			role = GetUserId();
+	int64		timeout_ms = (int64) timeout->time / 1000 +
+		((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
+	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  timeout_ms);
+
+	bw_registry_wait_begin();
+	PG_TRY();
+	{
+		while (!read_statuses(ids, count, role, statuses))
+		{
+			long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+															   give_up);
+
+			if (rest <= 0)
+				break;
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 Min(rest, WAIT_LAP_MS), PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	PG_FINALLY();
+	{
+		bw_registry_wait_end();
+	}
+	PG_END_TRY();
+}
+
+/* Are all of them final? */
+static bool
+read_statuses(const int64 *ids, int count, Oid role, BwOrderStatus *statuses)
+{
+	BwStoreScope scope;
+	bool		all_final = true;
+
+	bw_store_enter(&scope);
+	for (int i = 0; i < count; i++)
+	{
+		BwOrderRow *order = bw_store_order(ids[i], role);
+
+		statuses[i] = order->status;
+		if (bw_order_is_final(order->status))
+			continue;
+		all_final = false;
+		if (order->own_write)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("order " INT64_FORMAT " was made by this transaction", ids[i]),
+					 errdetail("It is sent when the transaction commits, so waiting here would wait for ever."),
+					 errhint("COMMIT first, then call bw_wait().")));
+	}
+	bw_store_leave(&scope);
+	return all_final;
+}
+
+/*
+ * GET /accounts/{id}/orders/{orderId}: shown, not stored.
+ */
+Datum
+bw_fetch_order(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			role = GetUserId();
+	BwCallSpec	spec = {.class = BW_CLASS_HISTORY,.method = "GET"};
+	BwStoreScope scope;
+	BwOrderRow *order;
+	BwAccount  *account;
+	BwCall	   *call;
+	const BwOutcome *outcome;
+	BwOrderReply *reply;
+	BwXmlProblem problem;
+	Datum		v[FETCH_COLUMNS];
+	bool		n[FETCH_COLUMNS];
+
+	bw_init_materialized_srf(fcinfo);
+	bw_store_enter(&scope);
+	order = bw_store_order(PG_GETARG_INT64(0), role);
+	bw_store_leave(&scope);
+	if (order->bandwidth_order_id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("order " INT64_FORMAT " has no order at Bandwidth yet", order->id),
+				 errdetail("Its status is %s.", bw_order_status_name(order->status))));
+	account = bw_account(order->server, role);
+	spec.path = bw_api_path(account, strcmp(order->kind, "disconnect") == 0
+							? "disconnects" : "orders", order->bandwidth_order_id);
+	call = bw_api_perform(account, &spec);
+	outcome = bw_call_outcome(call);
+	if (outcome->kind != BW_OUTCOME_DONE)
+		bw_outcome_raise(outcome, account, "could not fetch the order");
+	reply = bw_xml_decode_order(outcome->reply->body, outcome->reply->body_len, &problem);
+	if (reply == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_BW_BAD_REPLY),
+				 errmsg("could not read the reply about order " INT64_FORMAT, order->id),
+				 errdetail("%s.", problem.text)));
+	PG_TRY();
+	{
+		const BwReplyError *error = reply->errors.count > 0 ? &reply->errors.items[0] : NULL;
+
+		v[0] = text_or_null(order->bandwidth_order_id, &n[0]);
+		v[1] = text_or_null(reply->status, &n[1]);
+		v[2] = text_or_null(reply->customer_order_id, &n[2]);
+		v[3] = text_or_null(reply->name, &n[3]);
+		v[4] = text_or_null(reply->site_id, &n[4]);
+		v[5] = text_or_null(reply->peer_id, &n[5]);
+		v[6] = Int64GetDatum(reply->completed_quantity);
+		n[6] = reply->completed_quantity < 0;
+		v[7] = Int64GetDatum(reply->failed_quantity);
+		n[7] = reply->failed_quantity < 0;
+		v[8] = texts_or_null(&reply->completed, &n[8]);
+		v[9] = texts_or_null(&reply->failed, &n[9]);
+		v[10] = text_or_null(error ? error->code : NULL, &n[10]);
+		v[11] = text_or_null(error ? error->text : NULL, &n[11]);
+		v[12] = text_or_null(reply->summary, &n[12]);
+		v[13] = text_or_null(reply->created, &n[13]);
+		v[14] = text_or_null(reply->completed_at, &n[14]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
+	}
+	PG_FINALLY();
+	{
+		bw_xml_free_order(reply);
+	}
+	PG_END_TRY();
+	bw_call_release(call);
+	return (Datum) 0;
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = (text == NULL);
+	return text ? CStringGetTextDatum(bw_from_utf8(text)) : (Datum) 0;
+}
+
+static Datum
+texts_or_null(const BwTexts *texts, bool *isnull)
+{
+	*isnull = (texts->count == 0);
+	return *isnull ? (Datum) 0
+		: bw_store_text_array((const char *const *) texts->items, texts->count);
+}

@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * receive.c
+ *	  Callbacks: keep them, believe what can be believed, answer.
+ *
+ * All callbacks that are waiting share one transaction: raw store, state
+ * changes, commit, and only then the answers.  Bandwidth repeats none, so an
+ * answer of 200 means "kept"; what could not be applied stays in the inbox.
+ *
+ * Believed without asking back is only an authenticated COMPLETE that lists
+ * exactly the requested numbers.  Everything else is a reason to ask:
+ * Bandwidth's example of a FAILED notification lists the number that was not
+ * bought among the completed ones ("Search and order phone numbers").
+ *
+ * src/receive.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "receive.h"
+#include "request.h"
+#include "settle.h"
+#include "store_notifications.h"
+#include "store_requests.h"
+#include "xml.h"
+
+/* Callbacks that share a commit. */
+#define BATCH_MAX 256
+/* An orphan may belong to a POST whose reply is not recorded yet. */
+#define ORPHAN_FIRST_MS 1000
+#define ORPHAN_TRIES 8
+
+/* One transaction's worth. */
+typedef struct Batch
+{
+	BwParked  **parked;			/* NULL: from the inbox */
+	BwIncoming *items;
+	BwNotification **notifications;
+	int			count;
+	List	   *moved;
+	bool		ask;			/* some requests are to be polled now */
+	TimestampTz next_due;
+} Batch;
+
+static void store_and_apply(BwWork *work, void *arg);
+static void apply_inbox(BwWork *work, void *arg);
+static void apply(BwWork *work, Batch *batch);
+static void decode(Batch *batch, int i);
+static void apply_one(Batch *batch, int i, const BwRequestRow *request,
+					  const BwMember *members, int member_count,
+					  List **believed, List **doubted);
+static bool lists_exactly(const BwNotification *notification, int64 request_id,
+						  const BwMember *members, int member_count);
+static void orphan(BwIncoming *item);
+static void answer_one_by_one(BwWork *work, Batch *batch);
+static void answer(Batch *batch, int i);
+static void free_notifications(Batch *batch);
+
+void
+bw_receive_parked(BwWork *work)
+{
+	for (;;)
+	{
+		Batch		batch = {.next_due = DT_NOEND};
+		BwParked   *parked;
+
+		batch.parked = palloc(sizeof(BwParked *) * BATCH_MAX);
+		while (batch.count < BATCH_MAX &&
+			   (parked = bw_listener_take(work->listener)) != NULL)
+			batch.parked[batch.count++] = parked;
+		if (batch.count == 0)
+			return;
+		batch.items = palloc0(sizeof(BwIncoming) * batch.count);
+		batch.notifications = palloc0(sizeof(BwNotification *) * batch.count);
+		if (bw_work_transaction(work, store_and_apply, &batch, "storing callbacks"))
+		{
+			bw_work_moved(work, batch.moved);
+			for (int i = 0; i < batch.count; i++)
+				answer(&batch, i);
+		}
+		else
+			answer_one_by_one(work, &batch);
+		free_notifications(&batch);
+		if (batch.ask)
+			work->reconcile_at = GetCurrentTimestamp();
+		work->inbox_at = Min(work->inbox_at, batch.next_due);
+		bw_listener_run(work->listener);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* The batch failed: find the member that does, and let it alone fail. */
+static void
+answer_one_by_one(BwWork *work, Batch *batch)
+{
+	free_notifications(batch);
+	for (int i = 0; i < batch->count; i++)
+	{
+		Batch		one = {.next_due = DT_NOEND};
+
+		one.parked = &batch->parked[i];
+		one.items = palloc0(sizeof(BwIncoming));
+		one.notifications = palloc0(sizeof(BwNotification *));
+		one.count = 1;
+		if (bw_work_transaction(work, store_and_apply, &one, "storing a callback"))
+		{
+			bw_work_moved(work, one.moved);
+			answer(&one, 0);
+		}
+		else
+			bw_listener_answer(batch->parked[i], 500);
+		free_notifications(&one);
+		batch->ask = batch->ask || one.ask;
+	}
+}
+
+static void
+answer(Batch *batch, int i)
+{
+	bool		malformed = strcmp(batch->items[i].outcome, "malformed") == 0;
+
+	bw_listener_answer(batch->parked[i], malformed ? 400 : 200);
+}
+
+static void
+free_notifications(Batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+	{
+		bw_xml_free_notification(batch->notifications[i]);
+		batch->notifications[i] = NULL;
+	}
+}
+
+static void
+store_and_apply(BwWork *work, void *arg)
+{
+	Batch	   *batch = arg;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		const BwCallback *callback = bw_listener_callback(batch->parked[i]);
+		BwIncoming *item = &batch->items[i];
+
+		item->subscription_id = callback->key_id;
+		item->path = callback->path;
+		item->peer = callback->peer;
+		item->content_type = callback->content_type;
+		item->user_agent = callback->user_agent;
+		item->body = callback->body;
+		item->body_len = callback->body_len;
+	}
+	bw_store_keep(batch->items, batch->count);
+	apply(work, batch);
+}
+
+void
+bw_receive_inbox(BwWork *work)
+{
+	Batch		batch = {.next_due = DT_NOEND};
+
+	if (!bw_work_transaction(work, apply_inbox, &batch, "applying stored callbacks"))
+		batch.next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 10000);
+	else
+		bw_work_moved(work, batch.moved);
+	free_notifications(&batch);
+	if (batch.ask)
+		work->reconcile_at = GetCurrentTimestamp();
+	work->inbox_at = batch.next_due;
+}
+
+static void
+apply_inbox(BwWork *work, void *arg)
+{
+	Batch	   *batch = arg;
+
+	batch->items = bw_store_inbox(BATCH_MAX, &batch->count, &batch->next_due);
+	batch->notifications = palloc0(sizeof(BwNotification *) * Max(batch->count, 1));
+	if (batch->count > 0)
+		apply(work, batch);
+}
+
+/* Match callbacks with requests; settle or ask; write down what was done. */
+static void
+apply(BwWork *work, Batch *batch)
+{
+	const char **order_ids = palloc0(sizeof(char *) * batch->count);
+	const char **customer_ids = palloc0(sizeof(char *) * batch->count);
+	BwRequestRow *requests;
+	BwMember   *members;
+	int64	   *request_ids;
+	int			request_count;
+	int			member_count;
+	List	   *believed = NIL;
+	List	   *doubted = NIL;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		decode(batch, i);
+		order_ids[i] = batch->items[i].bandwidth_order_id;
+		customer_ids[i] = batch->items[i].customer_order_id;
+	}
+	requests = bw_store_match_requests(order_ids, customer_ids, batch->count,
+									   &request_count);
+	request_ids = palloc(sizeof(int64) * Max(request_count, 1));
+	for (int i = 0; i < request_count; i++)
+		request_ids[i] = requests[i].id;
+	members = bw_store_lock_members(request_ids, request_count, &member_count);
+	for (int i = 0; i < batch->count; i++)
+	{
+		BwIncoming *item = &batch->items[i];
+		const BwRequestRow *match = NULL;
+
+		if (batch->notifications[i] == NULL)
+			continue;
+		for (int j = 0; j < request_count && match == NULL; j++)
+			if (requests[j].bandwidth_order_id && item->bandwidth_order_id &&
+				strcmp(requests[j].bandwidth_order_id, item->bandwidth_order_id) == 0)
+				match = &requests[j];
+		for (int j = 0; j < request_count && match == NULL; j++)
+			if (requests[j].bandwidth_order_id == NULL && item->customer_order_id &&
+				strcmp(requests[j].customer_order_id, item->customer_order_id) == 0)
+				match = &requests[j];
+		if (match == NULL)
+			orphan(item);
+		else
+			apply_one(batch, i, match, members, member_count, &believed, &doubted);
+	}
+	if (believed != NIL)
+	{
+		BwSettlement *items = palloc(sizeof(BwSettlement) * list_length(believed));
+		ListCell   *lc;
+
+		foreach(lc, believed)
+			items[foreach_current_index(lc)] = *(BwSettlement *) lfirst(lc);
+		batch->moved = bw_settle(items, list_length(believed));
+		work->callbacks_come = true;
+	}
+	if (doubted != NIL)
+	{
+		ListCell   *lc;
+		TimestampTz now = GetCurrentTimestamp();
+
+		foreach(lc, doubted)
+			bw_store_ask_now(*(int64 *) lfirst(lc), now);
+		batch->ask = true;
+	}
+	bw_store_outcomes(batch->items, batch->count);
+	for (int i = 0; i < batch->count; i++)
+		if (batch->items[i].later)
+			batch->next_due = Min(batch->next_due, batch->items[i].due_at);
+}
+
+/* Read a body; a malformed one is kept with a note and has no other effect. */
+static void
+decode(Batch *batch, int i)
+{
+	BwIncoming *item = &batch->items[i];
+	BwNotification *notification;
+	BwXmlProblem problem;
+
+	item->outcome = "ignored";
+	notification = bw_xml_decode_notification(item->body, item->body_len, &problem);
+	if (notification == NULL)
+	{
+		item->outcome = "malformed";
+		item->note = pstrdup(problem.text);
+		return;
+	}
+	batch->notifications[i] = notification;
+	item->bandwidth_order_id = notification->order_id;
+	item->customer_order_id = notification->customer_order_id;
+	item->bandwidth_status = notification->status;
+}
+
+static void
+apply_one(Batch *batch, int i, const BwRequestRow *request,
+		  const BwMember *members, int member_count,
+		  List **believed, List **doubted)
+{
+	BwIncoming *item = &batch->items[i];
+	const BwNotification *notification = batch->notifications[i];
+	BwOrderStatus status;
+	BwSettlement *settlement;
+
+	item->request_id = request->id;
+	if (request->step == NULL)
+	{
+		item->outcome = "ignored";
+		item->note = "the order is final already";
+		return;
+	}
+	if (batch->parked == NULL || notification->status == NULL ||
+		!bw_order_status_from_bandwidth(notification->status, &status) ||
+		status != BW_ORDER_COMPLETE || notification->order_id == NULL ||
+		!lists_exactly(notification, request->id, members, member_count))
+	{
+		int64	   *id = palloc(sizeof(int64));
+
+		*id = request->id;
+		*doubted = lappend(*doubted, id);
+		item->outcome = "confirming";
+		return;
+	}
+	settlement = palloc0(sizeof(BwSettlement));
+	settlement->request = request;
+	settlement->status = status;
+	settlement->bandwidth_order_id = notification->order_id;
+	settlement->bandwidth_status = notification->status;
+	settlement->message = notification->message;
+	settlement->source = "callback";
+	settlement->step = "poll";
+	settlement->due_at = GetCurrentTimestamp();
+	*believed = lappend(*believed, settlement);
+	item->outcome = "applied";
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
+}
+
+/* Is what is listed the same set as what the request's orders asked for? */
+static bool
+lists_exactly(const BwNotification *notification, int64 request_id,
+			  const BwMember *members, int member_count)
+{
+	int			listed = notification->numbers.count;
+	BwNumber   *theirs = palloc0(sizeof(BwNumber) * Max(listed, 1));
+	BwProblem	problem;
+	int			asked = 0;
+
+	for (int i = 0; i < listed; i++)
+		if (!bw_number_parse(notification->numbers.items[i], &theirs[i], &problem))
+			return false;
+	qsort(theirs, listed, sizeof(BwNumber), compare_numbers);
+	for (int m = 0; m < member_count; m++)
+	{
+		if (members[m].request_id != request_id)
+			continue;
+		for (int i = 0; i < members[m].number_count; i++)
+		{
+			BwNumber	key = {{0}};
+
+			strlcpy(key.digits, members[m].numbers[i], sizeof(key.digits));
+			if (bsearch(&key, theirs, listed, sizeof(BwNumber), compare_numbers) == NULL)
+				return false;
+			asked++;
+		}
+	}
+	return asked > 0 && asked == listed;
+}
+
+/* Nobody's yet: the reply to its POST may still be on the way. */
+static void
+orphan(BwIncoming *item)
+{
+	item->outcome = "orphan";
+	item->tries++;
+	if (item->tries > ORPHAN_TRIES)
+	{
+		item->note = "no order of this database";
+		return;
+	}
+	item->later = true;
+	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   (int64) ORPHAN_FIRST_MS << item->tries);
+}

@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  What processes share: who serves which database, whom to wake, rate
+ *	  budgets, access tokens.
+ *
+ * In shared memory when the library is preloaded, else private to the
+ * process (then there are no workers, and budgets and tokens are this
+ * session's own).  Plain values under one LWLock; nothing throws while it is
+ * held.
+ *
+ * src/registry.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_REGISTRY_H
+#define BW_REGISTRY_H
+
+#include "bandwidth.h"
+
+#include "datatype/timestamp.h"
+
+/* Databases served at once, per cluster; more are reported by the launcher. */
+#define BW_MAX_WORKERS 64
+
+/* Called from _PG_init() while shared_preload_libraries are loaded. */
+extern void bw_registry_init(void);
+/* False: not preloaded; no workers. */
+extern bool bw_registry_shared(void);
+
+/* --- launcher --- */
+extern void bw_registry_launcher_enter(void);
+/* Was a rescan asked for since the last call? */
+extern bool bw_registry_take_rescan(void);
+/* Ask the launcher to look at pg_database again, now. */
+extern void bw_registry_rescan(void);
+
+typedef enum BwWorkerState
+{
+	BW_WORKER_NONE,
+	BW_WORKER_STARTING,			/* slot taken, process not yet there */
+	BW_WORKER_RUNNING,
+	BW_WORKER_LEAVING			/* told to leave */
+} BwWorkerState;
+
+/*
+ * Take the slot of a database before its worker is registered; false when
+ * there is a worker (or one is on its way), no slot is free, or the back-off
+ * after failures has not passed.
+ */
+extern bool bw_registry_worker_reserve(Oid database);
+/* Give a reserved slot back: the worker could not be registered. */
+extern void bw_registry_worker_abandon(Oid database);
+
+/* Did the last worker of this database fail?  Then it is to be started again. */
+extern bool bw_registry_worker_failed(Oid database);
+/* Have all workers leave, to come back with the settings of their database. */
+extern void bw_registry_restart_workers(void);
+
+/* --- worker --- */
+/* Enter the slot; leaves it at exit.  False: somebody serves it already. */
+extern bool bw_registry_worker_enter(Oid database);
+/* Say that this worker did useful work: ends its back-off. */
+extern void bw_registry_worker_healthy(void);
+/* About to leave, but there is still work in this database: start it anew. */
+extern void bw_registry_worker_come_back(void);
+/* Was this worker asked to leave (DROP DATABASE, DROP EXTENSION)? */
+extern bool bw_registry_worker_must_leave(void);
+/* Was it asked to look at its configuration or at its work again? */
+extern bool bw_registry_worker_take_kick(void);
+
+extern BwWorkerState bw_registry_worker_state(Oid database, int *pid,
+											  TimestampTz *since);
+extern void bw_registry_wake_worker(Oid database);
+extern void bw_registry_tell_worker_to_leave(Oid database);
+
+/* Wake this database's worker when the current transaction commits. */
+extern void bw_registry_wake_at_commit(void);
+
+/* --- sessions that wait for an order (bw_wait) --- */
+/* Let bw_registry_wake_waiters() set this process's latch. */
+extern void bw_registry_wait_begin(void);
+extern void bw_registry_wait_end(void);
+extern void bw_registry_wake_waiters(void); /* of the worker's database */
+
+/* --- budgets, per account and endpoint class --- */
+/*
+ * May one more call go out now?  At most "burst" calls in any window of
+ * burst / per_minute minutes.  Counts the call if so; else says when.
+ */
+extern bool bw_registry_budget_take(const char *account_id,
+									BwEndpointClass class,
+									int per_minute, int burst,
+									TimestampTz *retry_at);
+/* Calls that could go out now; nothing is counted. */
+extern int	bw_registry_budget_left(const char *account_id,
+									BwEndpointClass class,
+									int per_minute, int burst,
+									TimestampTz *retry_at);
+/* Bandwidth said 429: nothing of this class before "until". */
+extern void bw_registry_budget_block(const char *account_id,
+									 BwEndpointClass class,
+									 TimestampTz until);
+
+/* --- access tokens --- */
+typedef struct BwTokenKey
+{
+	Oid			database;
+	Oid			umid;
+	uint8		hash[32];		/* of the credentials: a change means a miss */
+} BwTokenKey;
+
+/* A copy of a token that is still good at "now", palloc'd; NULL: none. */
+extern char *bw_registry_token_get(const BwTokenKey *key, TimestampTz now);
+/* "expires" is when to stop using it.  Zeroes what it replaces. */
+extern void bw_registry_token_put(const BwTokenKey *key, const char *token,
+								  TimestampTz expires);
+/* Forget "token" (Bandwidth refused it), unless another took its place. */
+extern void bw_registry_token_drop(const BwTokenKey *key, const char *token);
+
+#endif							/* BW_REGISTRY_H */

@@ -1,0 +1,359 @@
+/*-------------------------------------------------------------------------
+ *
+ * settle.c
+ *	  What an answer about a request means for each order that it carries.
+ *
+ * Rules, from Bandwidth's "Advanced ordering" and the ordering guide:
+ * on COMPLETE every requested number is ours unless it is listed as failed;
+ * on PARTIAL those listed as completed are; on FAILED none is, whatever is
+ * listed.  The order of a user then is COMPLETE, PARTIAL or FAILED by its own
+ * numbers.  An order by criteria that was sent as such has no numbers of its
+ * own beforehand: it takes Bandwidth's word and the numbers that came.
+ *
+ * src/settle.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "request.h"
+#include "settle.h"
+
+/* Orders that were locked by somebody are looked at again after this. */
+#define LOCKED_RETRY_MS 1000
+
+/* Numbers of a reply, sorted, so that 5,000 of them are found quickly. */
+typedef struct NumberSet
+{
+	BwNumber   *items;
+	int			count;
+} NumberSet;
+
+typedef struct ReplyIndex
+{
+	NumberSet	completed;
+	NumberSet	failed;
+} ReplyIndex;
+
+/* Changes that one call of bw_settle() collects. */
+typedef struct Changes
+{
+	BwOrderChange *orders;
+	int			order_count;
+	BwNumberChange *numbers;
+	int			number_count;
+	int			number_room;
+	BwRequestChange *requests;
+	int			request_count;
+	List	   *requeued;		/* of int64 * */
+	List	   *moved;			/* of BwMoved * */
+} Changes;
+
+static void settle_request(Changes *changes, const BwSettlement *item,
+						   const BwMember *members, int count);
+static bool settle_member(Changes *changes, const BwSettlement *item,
+						  const ReplyIndex *index, const BwMember *member);
+static BwOrderStatus settle_numbers(Changes *changes, const BwSettlement *item,
+									const ReplyIndex *index,
+									const BwMember *member, BwOrderChange *change);
+static void settle_found_numbers(Changes *changes, const BwSettlement *item,
+								 const BwMember *member, BwOrderChange *change);
+static void close_request(Changes *changes, const BwSettlement *item,
+						  bool all_final, bool all_seen);
+static void index_reply(ReplyIndex *index, const BwOrderReply *reply);
+static bool set_has(const NumberSet *set, const char *digits);
+static const BwReplyError *error_of_number(const BwOrderReply *reply,
+										   const char *digits);
+static const BwReplyError *first_error(const BwOrderReply *reply);
+static void add_number(Changes *changes, int64 order_id, const char *number,
+					   const char *status, const BwReplyError *error);
+
+List *
+bw_settle(const BwSettlement *items, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	BwMember   *members;
+	int			member_count;
+	Changes		changes = {0};
+
+	for (int i = 0; i < count; i++)
+		ids[i] = items[i].request->id;
+	members = bw_store_lock_members(ids, count, &member_count);
+	changes.orders = palloc0(sizeof(BwOrderChange) * Max(member_count, 1));
+	changes.requests = palloc0(sizeof(BwRequestChange) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		int			first = 0;
+		int			n = 0;
+
+		/* Members are sorted by request. */
+		while (first < member_count && members[first].request_id < ids[i])
+			first++;
+		while (first + n < member_count && members[first + n].request_id == ids[i])
+			n++;
+		settle_request(&changes, &items[i], members + first, n);
+	}
+	bw_store_change_numbers(changes.numbers, changes.number_count);
+	bw_store_change_orders(changes.orders, changes.order_count);
+	bw_store_change_requests(changes.requests, changes.request_count);
+	if (changes.requeued != NIL)
+	{
+		int64	   *back = palloc(sizeof(int64) * list_length(changes.requeued));
+		ListCell   *lc;
+
+		foreach(lc, changes.requeued)
+			back[foreach_current_index(lc)] = *(int64 *) lfirst(lc);
+		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
+	}
+	return changes.moved;
+}
+
+static void
+settle_request(Changes *changes, const BwSettlement *item,
+			   const BwMember *members, int count)
+{
+	ReplyIndex	index;
+	bool		all_final = true;
+
+	memset(&index, 0, sizeof(index));
+	if (item->reply != NULL)
+		index_reply(&index, item->reply);
+	for (int i = 0; i < count; i++)
+		if (!settle_member(changes, item, &index, &members[i]))
+			all_final = false;
+	close_request(changes, item, all_final, count == item->request->member_count);
+}
+
+/* Returns whether the order is final afterwards. */
+static bool
+settle_member(Changes *changes, const BwSettlement *item,
+			  const ReplyIndex *index, const BwMember *member)
+{
+	BwOrderChange *change;
+
+	if (bw_order_is_final(member->status))
+		return true;
+	change = &changes->orders[changes->order_count++];
+	change->order_id = member->order_id;
+	change->status = item->status;
+	change->source = item->source;
+	change->bandwidth_order_id = item->bandwidth_order_id;
+	change->bandwidth_status = item->bandwidth_status;
+	change->completed_quantity = -1;
+	change->failed_quantity = -1;
+	change->error_code = item->error_code;
+	change->error_text = item->error_text;
+	change->message = item->message;
+	change->warning = item->warning;
+	change->attention = item->attention;
+	change->summary = item->reply ? item->reply->summary : NULL;
+	if (bw_order_is_final(item->status))
+		change->status = member->direct && item->status != BW_ORDER_REJECTED
+			? item->status : settle_numbers(changes, item, index, member, change);
+	if (member->direct && item->reply != NULL && bw_order_is_final(item->status))
+		settle_found_numbers(changes, item, member, change);
+	if (change->status == member->status ||
+		!bw_order_may_move(member->status, change->status))
+		change->status = member->status;
+	else
+	{
+		BwMoved    *moved = palloc(sizeof(BwMoved));
+
+		change->moved = true;
+		change->detail = change->error_text;
+		moved->order_id = member->order_id;
+		moved->status = change->status;
+		changes->moved = lappend(changes->moved, moved);
+		if (change->status == BW_ORDER_QUEUED)
+			changes->requeued = lappend(changes->requeued, &change->order_id);
+	}
+	return bw_order_is_final(change->status);
+}
+
+/*
+ * The outcome of each number of an order, and of the order by them.
+ */
+static BwOrderStatus
+settle_numbers(Changes *changes, const BwSettlement *item,
+			   const ReplyIndex *index, const BwMember *member,
+			   BwOrderChange *change)
+{
+	int			completed = 0;
+	const BwReplyError *last_error = NULL;
+
+	for (int i = 0; i < member->number_count; i++)
+	{
+		const char *digits = member->numbers[i];
+		bool		ours = item->status == BW_ORDER_COMPLETE
+			? !set_has(&index->failed, digits) ||
+			set_has(&index->completed, digits)
+			: item->status == BW_ORDER_PARTIAL && set_has(&index->completed, digits);
+		const BwReplyError *error = NULL;
+
+		if (!ours && item->reply != NULL)
+			error = error_of_number(item->reply, digits);
+		if (error != NULL)
+			last_error = error;
+		completed += ours ? 1 : 0;
+		add_number(changes, member->order_id, digits,
+				   ours ? "COMPLETE" : "FAILED", error);
+	}
+	if (item->status == BW_ORDER_REJECTED)
+		return BW_ORDER_REJECTED;
+	change->completed_quantity = completed;
+	change->failed_quantity = member->number_count - completed;
+	if (completed == member->number_count)
+		return BW_ORDER_COMPLETE;
+	if (last_error != NULL)
+	{
+		change->error_code = last_error->code;
+		change->error_text = last_error->text;
+	}
+	return completed > 0 ? BW_ORDER_PARTIAL : BW_ORDER_FAILED;
+}
+
+/* A direct order by criteria: the numbers are those that Bandwidth names. */
+static void
+settle_found_numbers(Changes *changes, const BwSettlement *item,
+					 const BwMember *member, BwOrderChange *change)
+{
+	const BwOrderReply *reply = item->reply;
+	const BwReplyError *error = first_error(reply);
+	int			found = 0;
+
+	for (int i = 0; item->status != BW_ORDER_FAILED && i < reply->completed.count; i++)
+	{
+		BwNumber   *number = palloc(sizeof(BwNumber));
+		BwProblem	problem;
+
+		if (!bw_number_parse(reply->completed.items[i], number, &problem))
+			continue;
+		add_number(changes, member->order_id, number->digits, "COMPLETE", NULL);
+		found++;
+	}
+	change->completed_quantity = found;
+	change->failed_quantity = Max(member->quantity - found, 0);
+	if (found < member->quantity && error != NULL)
+	{
+		change->error_code = error->code;
+		change->error_text = error->text;
+	}
+}
+
+static void
+close_request(Changes *changes, const BwSettlement *item, bool all_final,
+			  bool all_seen)
+{
+	BwRequestChange *change = &changes->requests[changes->request_count++];
+
+	change->request_id = item->request->id;
+	change->bandwidth_order_id = item->bandwidth_order_id;
+	if (all_seen && (all_final || item->status == BW_ORDER_QUEUED))
+	{
+		change->state = item->status == BW_ORDER_QUEUED ? "new" : "closed";
+		return;
+	}
+	change->state = item->status == BW_ORDER_UNKNOWN ? "unknown" : "open";
+	change->step = item->step ? item->step : "poll";
+	change->due_at = item->due_at;
+	change->tries = item->step != NULL && item->request->step != NULL &&
+		strcmp(item->step, item->request->step) == 0 ? item->request->tries : 0;
+	if (!all_seen || bw_order_is_final(item->status))
+		change->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 LOCKED_RETRY_MS);
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	return memcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits,
+				  BW_NUMBER_DIGITS);
+}
+
+static void
+index_numbers(NumberSet *set, const BwTexts *texts)
+{
+	set->items = palloc(sizeof(BwNumber) * Max(texts->count, 1));
+	for (int i = 0; i < texts->count; i++)
+	{
+		BwProblem	problem;
+
+		if (bw_number_parse(texts->items[i], &set->items[set->count], &problem))
+			set->count++;
+	}
+	qsort(set->items, set->count, sizeof(BwNumber), compare_numbers);
+}
+
+static void
+index_reply(ReplyIndex *index, const BwOrderReply *reply)
+{
+	index_numbers(&index->completed, &reply->completed);
+	index_numbers(&index->failed, &reply->failed);
+}
+
+static bool
+set_has(const NumberSet *set, const char *digits)
+{
+	BwNumber	key = {{0}};
+
+	if (set->count == 0)
+		return false;
+	strlcpy(key.digits, digits, sizeof(key.digits));
+	return bsearch(&key, set->items, set->count, sizeof(BwNumber),
+				   compare_numbers) != NULL;
+}
+
+/* The error that names the number, else the first that names none. */
+static const BwReplyError *
+error_of_number(const BwOrderReply *reply, const char *digits)
+{
+	const BwReplyError *general = NULL;
+
+	for (int i = 0; i < reply->errors.count; i++)
+	{
+		const BwReplyError *error = &reply->errors.items[i];
+
+		if (error->numbers.count == 0 && general == NULL)
+			general = error;
+		for (int j = 0; j < error->numbers.count; j++)
+		{
+			BwNumber	number;
+			BwProblem	problem;
+
+			if (bw_number_parse(error->numbers.items[j], &number, &problem) &&
+				strcmp(number.digits, digits) == 0)
+				return error;
+		}
+	}
+	return general != NULL ? general : first_error(reply);
+}
+
+static const BwReplyError *
+first_error(const BwOrderReply *reply)
+{
+	return reply->errors.count > 0 ? &reply->errors.items[0] : NULL;
+}
+
+static void
+add_number(Changes *changes, int64 order_id, const char *number,
+		   const char *status, const BwReplyError *error)
+{
+	BwNumberChange *change;
+
+	if (changes->number_count == changes->number_room)
+	{
+		int			room = Max(64, changes->number_room * 2);
+		Size		size = sizeof(BwNumberChange) * room;
+
+		changes->numbers = changes->numbers == NULL
+			? palloc(size) : repalloc_huge(changes->numbers, size);
+		changes->number_room = room;
+	}
+	change = &changes->numbers[changes->number_count++];
+	change->order_id = order_id;
+	change->telephone_number = number;
+	change->status = status;
+	change->error_code = error ? error->code : NULL;
+	change->error_text = error ? error->text : NULL;
+}

@@ -1,0 +1,410 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *	  The one door to SQL: saved statements, run as the extension's owner.
+ *
+ * Users call our functions without any right on our tables, and with any
+ * search_path; the worker starts as a superuser that it must not act as.
+ * Both enter here: the identity becomes the owner of bw_orders (who may be
+ * neither superuser nor able to log in), and the search_path is pg_catalog,
+ * the extension's schema and, last, pg_temp.
+ *
+ * The only file that includes SPI.
+ *
+ * src/store.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "store.h"
+
+/* The scope that is open; scopes nest when a trigger calls us again. */
+static BwStoreScope *current_scope = NULL;
+
+static Oid	extension_schema(void);
+static char *safe_search_path(Oid schema);
+static SPIPlanPtr statement_plan(BwStatement *statement);
+static uint64 run_plan(BwStatement *statement, const Datum *values,
+					   const bool *nulls, Snapshot snapshot);
+static Datum build_array(Datum *values, bool *nulls, int count, Oid type);
+
+bool
+bw_store_installed(void)
+{
+	return OidIsValid(extension_schema());
+}
+
+Oid
+bw_store_owner(void)
+{
+	Oid			schema = extension_schema();
+	Oid			relid;
+	HeapTuple	tuple;
+	Oid			owner;
+
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	relid = get_relname_relid("bw_orders", schema);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+void
+bw_store_enter(BwStoreScope *scope)
+{
+	Oid			owner = bw_store_owner();
+
+	if (!OidIsValid(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed in this database",
+						"bandwidth"),
+				 errhint("Run CREATE EXTENSION bandwidth.")));
+
+	scope->caller = CurrentMemoryContext;
+	scope->outer = current_scope;
+	GetUserIdAndSecContext(&scope->user, &scope->security_context);
+	SetUserIdAndSecContext(owner,
+						   scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
+	scope->guc_nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path",
+							 safe_search_path(extension_schema()),
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	current_scope = scope;
+}
+
+void
+bw_store_leave(BwStoreScope *scope)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	current_scope = scope->outer;
+	AtEOXact_GUC(true, scope->guc_nest_level);
+	SetUserIdAndSecContext(scope->user, scope->security_context);
+	MemoryContextSwitchTo(scope->caller);
+}
+
+void
+bw_store_begin(BwStoreScope *scope)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	current_scope = NULL;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(caller);
+	bw_store_enter(scope);
+}
+
+void
+bw_store_commit(BwStoreScope *scope)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	current_scope = NULL;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	SetUserIdAndSecContext(scope->user, scope->security_context);
+	MemoryContextSwitchTo(scope->caller);
+}
+
+void
+bw_store_abort(MemoryContext cxt)
+{
+	current_scope = NULL;
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(cxt);
+}
+
+/* get_extension_schema() is public from PostgreSQL 16 on only. */
+static Oid
+extension_schema(void)
+{
+	Oid			schema = InvalidOid;
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("bandwidth"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+static char *
+safe_search_path(Oid schema)
+{
+	return psprintf("pg_catalog, %s, pg_temp",
+					quote_identifier(get_namespace_name(schema)));
+}
+
+static SPIPlanPtr
+statement_plan(BwStatement *statement)
+{
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->text, statement->nargs,
+									   statement->argtypes);
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s",
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_keepplan failed");
+		statement->plan = plan;
+	}
+	return statement->plan;
+}
+
+uint64
+bw_store_run(BwStatement *statement, const Datum *values, const bool *nulls)
+{
+	return run_plan(statement, values, nulls, InvalidSnapshot);
+}
+
+uint64
+bw_store_run_latest(BwStatement *statement, const Datum *values,
+					const bool *nulls)
+{
+	uint64		rows;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	rows = run_plan(statement, values, nulls, GetActiveSnapshot());
+	PopActiveSnapshot();
+	return rows;
+}
+
+static uint64
+run_plan(BwStatement *statement, const Datum *values, const bool *nulls,
+		 Snapshot snapshot)
+{
+	char		null_flags[BW_STATEMENT_MAX_ARGS];
+	SPIPlanPtr	plan = statement_plan(statement);
+	int			result;
+
+	for (int i = 0; i < statement->nargs; i++)
+		null_flags[i] = (nulls != NULL && nulls[i]) ? 'n' : ' ';
+	if (SPI_tuptable != NULL)
+		SPI_freetuptable(SPI_tuptable);
+	result = SPI_execute_snapshot(plan, unconstify(Datum *, values), null_flags,
+								  snapshot, InvalidSnapshot,
+								  snapshot != InvalidSnapshot, true, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+Datum
+bw_store_datum(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed && SPI_tuptable != NULL);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column + 1, isnull);
+}
+
+bool
+bw_store_is_null(uint64 row, int column)
+{
+	bool		isnull;
+
+	(void) bw_store_datum(row, column, &isnull);
+	return isnull;
+}
+
+char *
+bw_store_text(uint64 row, int column)
+{
+	char	   *value = SPI_getvalue(SPI_tuptable->vals[row],
+									 SPI_tuptable->tupdesc, column + 1);
+	char	   *copy;
+
+	if (value == NULL)
+		return NULL;
+	copy = MemoryContextStrdup(current_scope->caller, value);
+	pfree(value);
+	return copy;
+}
+
+int64
+bw_store_int64(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+int32
+bw_store_int32(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+bool
+bw_store_bool(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+TimestampTz
+bw_store_time(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+char **
+bw_store_texts(uint64 row, int column, int *count)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+	MemoryContext old;
+	Datum	   *items;
+	char	  **texts;
+
+	*count = 0;
+	if (isnull)
+		return NULL;
+	old = MemoryContextSwitchTo(current_scope->caller);
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
+					  TYPALIGN_INT, &items, NULL, count);
+	texts = palloc(sizeof(char *) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+		texts[i] = TextDatumGetCString(items[i]);
+	MemoryContextSwitchTo(old);
+	return texts;
+}
+
+bytea *
+bw_store_bytea(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+	MemoryContext old;
+	bytea	   *copy;
+
+	if (isnull)
+		return NULL;
+	old = MemoryContextSwitchTo(current_scope->caller);
+	copy = DatumGetByteaPCopy(value);
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+static Datum
+build_array(Datum *values, bool *nulls, int count, Oid type)
+{
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	int			dims[1] = {count};
+	int			lbs[1] = {1};
+
+	if (count == 0)
+		return PointerGetDatum(construct_empty_array(type));
+	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs, type,
+											  typlen, typbyval, typalign));
+}
+
+Datum
+bw_store_int64_array(const int64 *values, int count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int64GetDatum(values[i]);
+	return build_array(datums, NULL, count, INT8OID);
+}
+
+Datum
+bw_store_int32_array(const int32 *values, int count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(count, 1));
+	bool	   *nulls = palloc0(sizeof(bool) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = (values[i] < 0);
+		datums[i] = Int32GetDatum(values[i]);
+	}
+	return build_array(datums, nulls, count, INT4OID);
+}
+
+Datum
+bw_store_text_array(const char *const *values, int count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(count, 1));
+	bool	   *nulls = palloc0(sizeof(bool) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = (values[i] == NULL);
+		datums[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(values[i]);
+	}
+	return build_array(datums, nulls, count, TEXTOID);
+}
+
+Datum
+bw_store_time_array(const TimestampTz *values, int count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(count, 1));
+	bool	   *nulls = palloc0(sizeof(bool) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = TIMESTAMP_IS_NOBEGIN(values[i]);
+		datums[i] = TimestampTzGetDatum(values[i]);
+	}
+	return build_array(datums, nulls, count, TIMESTAMPTZOID);
+}
+
+bool
+bw_store_is_own_write(const char *xmin)
+{
+	return TransactionIdIsCurrentTransactionId((TransactionId) strtoul(xmin, NULL, 10));
+}

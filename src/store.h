@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The one door to SQL: saved statements, run as the extension's owner.
+ *
+ * The statements themselves stand in store_orders.c, store_requests.c, ...,
+ * one file per group of tables; they need no SPI header.
+ *
+ * src/store.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_H
+#define BW_STORE_H
+
+#include "bandwidth.h"
+
+#include "datatype/timestamp.h"
+
+#define BW_STATEMENT_MAX_ARGS 24
+
+/*
+ * A statement with its saved plan.  Static, one per text; names need no
+ * schema, because bw_store_enter() sets the search_path.
+ */
+typedef struct BwStatement
+{
+	const char *text;
+	int			nargs;
+	Oid			argtypes[BW_STATEMENT_MAX_ARGS];
+	void	   *plan;			/* saved; NULL: not yet */
+} BwStatement;
+
+/* Identity and settings to put back. */
+typedef struct BwStoreScope
+{
+	Oid			user;
+	int			security_context;
+	int			guc_nest_level;
+	MemoryContext caller;		/* where copied results go */
+	struct BwStoreScope *outer;
+} BwStoreScope;
+
+/*
+ * Run what follows as the owner of the tables, with a safe search_path.
+ * Needs a transaction.  After an error the (sub)transaction's abort puts
+ * everything back.
+ */
+extern void bw_store_enter(BwStoreScope *scope);
+extern void bw_store_leave(BwStoreScope *scope);
+
+/*
+ * The same with a transaction around, for the worker.  "commit" is durable
+ * and may throw like any COMMIT; the owner's identity lasts until it is done,
+ * so that deferred triggers do not run as the worker's own user.
+ */
+extern void bw_store_begin(BwStoreScope *scope);
+extern void bw_store_commit(BwStoreScope *scope);
+/* After a caught error: end the transaction, back to "cxt". */
+extern void bw_store_abort(MemoryContext cxt);
+
+/* Owner of bw_orders, InvalidOid when the extension is not there. */
+extern Oid	bw_store_owner(void);
+/* Is the extension installed in this database? */
+extern bool bw_store_installed(void);
+
+/*
+ * Run a statement; "nulls" may be NULL.  Returns the number of rows, which
+ * stay readable by the functions below until the next run.
+ */
+extern uint64 bw_store_run(BwStatement *statement, const Datum *values,
+						   const bool *nulls);
+/* The same, read with the newest snapshot whatever the isolation level. */
+extern uint64 bw_store_run_latest(BwStatement *statement, const Datum *values,
+								  const bool *nulls);
+
+/* Columns of the last result, from 0.  Texts are copied to the caller's cxt. */
+extern bool bw_store_is_null(uint64 row, int column);
+extern char *bw_store_text(uint64 row, int column); /* NULL: null */
+extern int64 bw_store_int64(uint64 row, int column);
+extern int32 bw_store_int32(uint64 row, int column);
+extern bool bw_store_bool(uint64 row, int column);
+extern TimestampTz bw_store_time(uint64 row, int column);	/* null: DT_NOBEGIN */
+extern Datum bw_store_datum(uint64 row, int column, bool *isnull);
+/* A text[] without nulls as an array of C strings; count 0 if null. */
+extern char **bw_store_texts(uint64 row, int column, int *count);
+extern bytea *bw_store_bytea(uint64 row, int column);
+
+/* Arrays as arguments; all in the current memory context. */
+extern Datum bw_store_int64_array(const int64 *values, int count);
+/* NULL entries become nulls. */
+extern Datum bw_store_text_array(const char *const *values, int count);
+/* DT_NOBEGIN entries become nulls. */
+extern Datum bw_store_time_array(const TimestampTz *values, int count);
+/* Negative entries become nulls. */
+extern Datum bw_store_int32_array(const int32 *values, int count);
+
+/*
+ * Was the row with this "xmin" (as text) written by this very transaction,
+ * which is still open?
+ */
+extern bool bw_store_is_own_write(const char *xmin);
+
+#endif							/* BW_STORE_H */

@@ -1,0 +1,446 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_notifications.c
+ *	  Statements on callbacks and subscriptions.
+ *
+ * src/store_notifications.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "store_notifications.h"
+
+static BwStatement keep = {
+	.text =
+	"INSERT INTO bw_notifications (subscription_id, path, peer, content_type,"
+	"                              user_agent, body)"
+	" SELECT NULLIF(s, 0), p, a, c, u, b"
+	"   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+	"               $5::text[], $6::bytea[]) WITH ORDINALITY"
+	"     AS t(s, p, a, c, u, b, n)"
+	"  ORDER BY n"
+	" RETURNING id",
+	.nargs = 6,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, BYTEAARRAYOID}
+};
+
+static BwStatement inbox = {
+	.text =
+	"SELECT n.id, n.body, i.tries"
+	"  FROM bw_inbox AS i JOIN bw_notifications AS n ON n.id = i.notification_id"
+	" WHERE i.due_at <= now()"
+	" ORDER BY i.notification_id"
+	" LIMIT $1"
+	" FOR NO KEY UPDATE OF i SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement next_inbox = {
+	.text = "SELECT min(due_at) FROM bw_inbox",
+	.nargs = 0
+};
+
+static BwStatement outcomes = {
+	.text =
+	"WITH t AS ("
+	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+	"        $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::int[])"
+	"   AS t(id, outcome, note, bandwidth_order_id, customer_order_id,"
+	"        bandwidth_status, request_id, due_at, tries)),"
+	"n AS ("
+	" UPDATE bw_notifications AS n"
+	"    SET outcome = t.outcome, note = t.note,"
+	"        bandwidth_order_id = t.bandwidth_order_id,"
+	"        customer_order_id = t.customer_order_id,"
+	"        bandwidth_status = t.bandwidth_status,"
+	"        request_id = NULLIF(t.request_id, 0),"
+	"        applied_at = CASE WHEN t.due_at IS NULL THEN clock_timestamp() END"
+	"   FROM t WHERE n.id = t.id),"
+	"d AS ("
+	" DELETE FROM bw_inbox AS i USING t"
+	"  WHERE i.notification_id = t.id AND t.due_at IS NULL)"
+	"INSERT INTO bw_inbox (notification_id, due_at, tries)"
+	" SELECT t.id, t.due_at, t.tries FROM t WHERE t.due_at IS NOT NULL"
+	" ON CONFLICT (notification_id) DO UPDATE"
+	"    SET due_at = EXCLUDED.due_at, tries = EXCLUDED.tries",
+	.nargs = 9,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
+		INT4ARRAYOID}
+};
+
+/* By id, which grows with time: no index on the time is needed. */
+static BwStatement forget_notifications = {
+	.text =
+	"DELETE FROM bw_notifications WHERE id IN ("
+	" SELECT n.id FROM ("
+	"  SELECT id, received_at FROM bw_notifications ORDER BY id LIMIT 1000) AS n"
+	"  WHERE n.received_at < now() - $1 * interval '1 min'"
+	"    AND NOT EXISTS (SELECT FROM bw_inbox AS i WHERE i.notification_id = n.id))",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement due_subscriptions = {
+	.text =
+	"SELECT s.id, s.server, s.account_id, s.order_type, s.event_type,"
+	"       s.bandwidth_order_id, s.url, s.email, s.digest, s.expiry,"
+	"       s.number_format, s.public_key, s.credentials, s.wanted, s.state,"
+	"       s.bandwidth_subscription_id, w.tries"
+	"  FROM bw_subscription_work AS w"
+	"  JOIN bw_subscriptions AS s ON s.id = w.subscription_id"
+	" WHERE w.due_at <= now()"
+	"   AND s.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY w.due_at"
+	" LIMIT $1"
+	" FOR NO KEY UPDATE OF w SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement next_subscription = {
+	.text = "SELECT min(due_at) FROM bw_subscription_work WHERE due_at > now()",
+	.nargs = 0
+};
+
+static BwStatement subscription_later = {
+	.text =
+	"UPDATE bw_subscription_work SET due_at = $2, tries = tries + 1"
+	" WHERE subscription_id = $1",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+static BwStatement subscription_state = {
+	.text =
+	"WITH s AS ("
+	" UPDATE bw_subscriptions"
+	"    SET state = $2,"
+	"        bandwidth_subscription_id = COALESCE($3, bandwidth_subscription_id),"
+	"        username = COALESCE($4, username), error_code = $5, error_text = $6,"
+	"        expires_at = CASE WHEN $2 = 'ACTIVE' AND expiry < 1000000000"
+	"                     THEN now() + expiry * interval '1 s' END,"
+	"        checked_at = now()"
+	"  WHERE id = $1 RETURNING id),"
+	"k AS ("
+	" DELETE FROM bw_callback_keys"
+	"  WHERE $2 = 'REMOVED' AND subscription_id = $1)"
+	"DELETE FROM bw_subscription_work WHERE $7 AND subscription_id = $1",
+	.nargs = 7,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
+};
+
+static BwStatement add_key = {
+	.text =
+	"INSERT INTO bw_callback_keys (subscription_id, path, salt, hash)"
+	" VALUES ($1, $2, $3, $4)",
+	.nargs = 4,
+	.argtypes = {INT8OID, TEXTOID, BYTEAOID, BYTEAOID}
+};
+
+static BwStatement keys = {
+	.text =
+	"SELECT k.subscription_id, k.path, k.salt, k.hash"
+	"  FROM bw_callback_keys AS k"
+	"  JOIN bw_subscriptions AS s ON s.id = k.subscription_id"
+	" WHERE (k.retire_at IS NULL OR k.retire_at > now())"
+	"   AND s.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY k.id",
+	.nargs = 0
+};
+
+static BwStatement subscribe = {
+	.text =
+	"WITH s AS ("
+	" INSERT INTO bw_subscriptions (home, server, account_id, subscribed_by,"
+	"        order_type, event_type, bandwidth_order_id, url, email, digest,"
+	"        expiry, number_format, public_key, credentials)"
+	" SELECT i.home, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13"
+	"   FROM bw_identity AS i RETURNING id),"
+	"w AS ("
+	" INSERT INTO bw_subscription_work (subscription_id) SELECT id FROM s)"
+	"SELECT id FROM s",
+	.nargs = 13,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+		TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static BwStatement unsubscribe = {
+	.text =
+	"WITH s AS ("
+	" UPDATE bw_subscriptions SET wanted = false"
+	"  WHERE id = $1 AND state <> 'REMOVED'"
+	"    AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = subscribed_by"
+	"                   AND pg_has_role($2, r.oid, 'USAGE'))"
+	" RETURNING id)"
+	"INSERT INTO bw_subscription_work (subscription_id) SELECT id FROM s"
+	" ON CONFLICT (subscription_id) DO UPDATE"
+	"    SET due_at = '-infinity', tries = 0",
+	.nargs = 2,
+	.argtypes = {INT8OID, OIDOID}
+};
+
+static BwStatement count_subscriptions = {
+	.text =
+	"SELECT count(*) FILTER (WHERE state = 'ACTIVE')::int,"
+	"       count(*) FILTER (WHERE state = 'FAILED' AND wanted)::int"
+	"  FROM bw_subscriptions WHERE server = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static Datum
+bytea_of(const void *data, size_t len)
+{
+	bytea	   *value = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(value, VARHDRSZ + len);
+	memcpy(VARDATA(value), data, len);
+	return PointerGetDatum(value);
+}
+
+void
+bw_store_keep(BwIncoming *items, int count)
+{
+	int64	   *subscriptions = palloc(sizeof(int64) * Max(count, 1));
+	const char **paths = palloc(sizeof(char *) * Max(count, 1));
+	const char **peers = palloc(sizeof(char *) * Max(count, 1));
+	const char **types = palloc(sizeof(char *) * Max(count, 1));
+	const char **agents = palloc(sizeof(char *) * Max(count, 1));
+	Datum	   *bodies = palloc(sizeof(Datum) * Max(count, 1));
+	Datum		v[6];
+
+	for (int i = 0; i < count; i++)
+	{
+		subscriptions[i] = items[i].subscription_id;
+		paths[i] = items[i].path;
+		peers[i] = items[i].peer;
+		types[i] = items[i].content_type;
+		agents[i] = items[i].user_agent;
+		bodies[i] = bytea_of(items[i].body, items[i].body_len);
+	}
+	v[0] = bw_store_int64_array(subscriptions, count);
+	v[1] = bw_store_text_array(paths, count);
+	v[2] = bw_store_text_array(peers, count);
+	v[3] = bw_store_text_array(types, count);
+	v[4] = bw_store_text_array(agents, count);
+	v[5] = PointerGetDatum(construct_array(bodies, count, BYTEAOID, -1, false,
+										   TYPALIGN_INT));
+	bw_store_run(&keep, v, NULL);
+	for (int i = 0; i < count; i++)
+		items[i].id = bw_store_int64(i, 0);
+}
+
+BwIncoming *
+bw_store_inbox(int limit, int *count, TimestampTz *next_due)
+{
+	Datum		v[1] = {Int32GetDatum(limit)};
+	BwIncoming *items;
+
+	*count = (int) bw_store_run(&inbox, v, NULL);
+	items = palloc0(sizeof(BwIncoming) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		bytea	   *body = bw_store_bytea(i, 1);
+
+		items[i].id = bw_store_int64(i, 0);
+		items[i].body = VARDATA_ANY(body);
+		items[i].body_len = VARSIZE_ANY_EXHDR(body);
+		items[i].tries = bw_store_int32(i, 2);
+	}
+	bw_store_run(&next_inbox, NULL, NULL);
+	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
+	return items;
+}
+
+void
+bw_store_outcomes(const BwIncoming *items, int count)
+{
+	enum
+	{
+		OUTCOME, NOTE, ORDER_ID, CUSTOMER_ID, STATUS, TEXTS
+	};
+	const char **texts[TEXTS];
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	int64	   *requests = palloc(sizeof(int64) * Max(count, 1));
+	TimestampTz *due = palloc(sizeof(TimestampTz) * Max(count, 1));
+	int32	   *tries = palloc(sizeof(int32) * Max(count, 1));
+	Datum		v[9];
+
+	for (int t = 0; t < TEXTS; t++)
+		texts[t] = palloc(sizeof(char *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = items[i].id;
+		texts[OUTCOME][i] = items[i].outcome;
+		texts[NOTE][i] = items[i].note;
+		texts[ORDER_ID][i] = items[i].bandwidth_order_id;
+		texts[CUSTOMER_ID][i] = items[i].customer_order_id;
+		texts[STATUS][i] = items[i].bandwidth_status;
+		requests[i] = items[i].request_id;
+		due[i] = items[i].later ? items[i].due_at : DT_NOBEGIN;
+		tries[i] = items[i].tries;
+	}
+	v[0] = bw_store_int64_array(ids, count);
+	v[1] = bw_store_text_array(texts[OUTCOME], count);
+	v[2] = bw_store_text_array(texts[NOTE], count);
+	v[3] = bw_store_text_array(texts[ORDER_ID], count);
+	v[4] = bw_store_text_array(texts[CUSTOMER_ID], count);
+	v[5] = bw_store_text_array(texts[STATUS], count);
+	v[6] = bw_store_int64_array(requests, count);
+	v[7] = bw_store_time_array(due, count);
+	v[8] = bw_store_int32_array(tries, count);
+	bw_store_run(&outcomes, v, NULL);
+}
+
+int64
+bw_store_forget_notifications(int minutes)
+{
+	Datum		v[1] = {Int32GetDatum(minutes)};
+
+	return (int64) bw_store_run(&forget_notifications, v, NULL);
+}
+
+BwSubscriptionRow *
+bw_store_due_subscriptions(int limit, int *count, TimestampTz *next_due)
+{
+	Datum		v[1] = {Int32GetDatum(limit)};
+	BwSubscriptionRow *rows;
+
+	*count = (int) bw_store_run(&due_subscriptions, v, NULL);
+	rows = palloc0(sizeof(BwSubscriptionRow) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		BwSubscriptionRow *s = &rows[i];
+
+		s->id = bw_store_int64(i, 0);
+		s->server = bw_store_text(i, 1);
+		s->account_id = bw_store_text(i, 2);
+		s->order_type = bw_store_text(i, 3);
+		s->event_type = bw_store_text(i, 4);
+		s->bandwidth_order_id = bw_store_text(i, 5);
+		s->url = bw_store_text(i, 6);
+		s->email = bw_store_text(i, 7);
+		s->digest = bw_store_text(i, 8);
+		s->expiry = bw_store_int64(i, 9);
+		s->number_format = bw_store_text(i, 10);
+		s->public_key = bw_store_text(i, 11);
+		s->credentials = bw_store_text(i, 12);
+		s->wanted = bw_store_bool(i, 13);
+		s->state = bw_store_text(i, 14);
+		s->bandwidth_subscription_id = bw_store_text(i, 15);
+		s->tries = bw_store_int32(i, 16);
+	}
+	bw_store_run(&next_subscription, NULL, NULL);
+	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
+	return rows;
+}
+
+void
+bw_store_subscription_later(int64 id, TimestampTz due_at)
+{
+	Datum		v[2] = {Int64GetDatum(id), TimestampTzGetDatum(due_at)};
+
+	bw_store_run(&subscription_later, v, NULL);
+}
+
+void
+bw_store_subscription_state(int64 id, const char *state,
+							const char *bandwidth_subscription_id,
+							const char *username, const char *error_code,
+							const char *error_text, bool done)
+{
+	const char *texts[] = {bandwidth_subscription_id, username, error_code, error_text};
+	Datum		v[7] = {Int64GetDatum(id), CStringGetTextDatum(state)};
+	bool		nulls[7] = {false};
+
+	for (int i = 0; i < 4; i++)
+	{
+		nulls[i + 2] = (texts[i] == NULL);
+		v[i + 2] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+	}
+	v[6] = BoolGetDatum(done);
+	bw_store_run(&subscription_state, v, nulls);
+}
+
+void
+bw_store_add_key(int64 subscription_id, const char *path, const uint8 *salt,
+				 const uint8 *hash)
+{
+	Datum		v[4];
+	bool		nulls[4] = {false, false, salt == NULL, hash == NULL};
+
+	v[0] = Int64GetDatum(subscription_id);
+	v[1] = CStringGetTextDatum(path);
+	v[2] = salt ? bytea_of(salt, BW_LISTENER_SALT_LEN) : (Datum) 0;
+	v[3] = hash ? bytea_of(hash, BW_LISTENER_HASH_LEN) : (Datum) 0;
+	bw_store_run(&add_key, v, nulls);
+}
+
+BwListenerKey *
+bw_store_keys(int *count)
+{
+	BwListenerKey *list;
+
+	*count = (int) bw_store_run(&keys, NULL, NULL);
+	list = palloc0(sizeof(BwListenerKey) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		bytea	   *salt = bw_store_bytea(i, 2);
+		bytea	   *hash = bw_store_bytea(i, 3);
+
+		list[i].id = bw_store_int64(i, 0);
+		strlcpy(list[i].path, bw_store_text(i, 1), sizeof(list[i].path));
+		list[i].has_credentials = (hash != NULL);
+		if (hash == NULL)
+			continue;
+		memcpy(list[i].salt, VARDATA_ANY(salt), BW_LISTENER_SALT_LEN);
+		memcpy(list[i].hash, VARDATA_ANY(hash), BW_LISTENER_HASH_LEN);
+	}
+	return list;
+}
+
+int64
+bw_store_subscribe(const BwNewSubscription *s)
+{
+	const char *texts[13] = {s->server, s->account_id, s->subscribed_by,
+		s->order_type, s->event_type, s->bandwidth_order_id, s->url, s->email,
+	s->digest, NULL, s->number_format, s->public_key, s->credentials};
+	Datum		v[13];
+	bool		nulls[13];
+
+	for (int i = 0; i < 13; i++)
+	{
+		nulls[i] = (texts[i] == NULL);
+		v[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+	}
+	v[9] = Int64GetDatum(s->expiry);
+	nulls[9] = (s->email != NULL);
+	bw_store_run(&subscribe, v, nulls);
+	return bw_store_int64(0, 0);
+}
+
+bool
+bw_store_unsubscribe(int64 id, Oid role)
+{
+	Datum		v[2] = {Int64GetDatum(id), ObjectIdGetDatum(role)};
+
+	return bw_store_run(&unsubscribe, v, NULL) > 0;
+}
+
+void
+bw_store_count_subscriptions(const char *server, int *active, int *failed)
+{
+	Datum		v[1] = {CStringGetTextDatum(server)};
+
+	bw_store_run(&count_subscriptions, v, NULL);
+	*active = bw_store_int32(0, 0);
+	*failed = bw_store_int32(0, 1);
+}

@@ -1,0 +1,110 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_notifications.h
+ *	  Statements on callbacks and subscriptions.
+ *
+ * src/store_notifications.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_NOTIFICATIONS_H
+#define BW_STORE_NOTIFICATIONS_H
+
+#include "bandwidth.h"
+
+#include "listener.h"
+#include "store.h"
+
+/* A callback as it came, and what became of it. */
+typedef struct BwIncoming
+{
+	int64		id;				/* of bw_notifications */
+	int64		subscription_id;	/* 0: none */
+	const char *path;
+	const char *peer;
+	const char *content_type;
+	const char *user_agent;
+	const char *body;
+	size_t		body_len;
+	int			tries;			/* how often it was looked at before */
+
+	const char *outcome;		/* stored, applied, confirming, orphan,
+								 * malformed, ignored */
+	const char *note;
+	const char *bandwidth_order_id;
+	const char *customer_order_id;
+	const char *bandwidth_status;
+	int64		request_id;
+	bool		later;			/* stays in the inbox */
+	TimestampTz due_at;
+} BwIncoming;
+
+/* Store raw callbacks and fill in their ids. */
+extern void bw_store_keep(BwIncoming *items, int count);
+/* Take from the inbox what is due. */
+extern BwIncoming *bw_store_inbox(int limit, int *count, TimestampTz *next_due);
+/* Write down what became of each, and keep the inbox in step. */
+extern void bw_store_outcomes(const BwIncoming *items, int count);
+/* Delete a small batch of notifications that are older than "minutes". */
+extern int64 bw_store_forget_notifications(int minutes);
+
+/* --- subscriptions --- */
+typedef struct BwSubscriptionRow
+{
+	int64		id;
+	char	   *server;
+	char	   *account_id;
+	char	   *order_type;
+	char	   *event_type;
+	char	   *bandwidth_order_id;
+	char	   *url;
+	char	   *email;
+	char	   *digest;
+	int64		expiry;
+	char	   *number_format;
+	char	   *public_key;
+	char	   *credentials;	/* generated, mapping, none */
+	bool		wanted;
+	char	   *state;
+	char	   *bandwidth_subscription_id;
+	int			tries;
+} BwSubscriptionRow;
+
+extern BwSubscriptionRow *bw_store_due_subscriptions(int limit, int *count,
+													 TimestampTz *next_due);
+extern void bw_store_subscription_later(int64 id, TimestampTz due_at);
+/* What is known of a subscription now; NULL texts are nulls. */
+extern void bw_store_subscription_state(int64 id, const char *state,
+										const char *bandwidth_subscription_id,
+										const char *username,
+										const char *error_code,
+										const char *error_text, bool done);
+/* A new pair of credentials; the hash of the pair is all that is kept. */
+extern void bw_store_add_key(int64 subscription_id, const char *path,
+							 const uint8 *salt, const uint8 *hash);
+extern BwListenerKey *bw_store_keys(int *count);
+
+typedef struct BwNewSubscription
+{
+	const char *server;
+	const char *account_id;
+	const char *subscribed_by;
+	const char *order_type;
+	const char *event_type;
+	const char *bandwidth_order_id;
+	const char *url;
+	const char *email;
+	const char *digest;
+	int64		expiry;
+	const char *number_format;
+	const char *public_key;
+	const char *credentials;
+} BwNewSubscription;
+
+extern int64 bw_store_subscribe(const BwNewSubscription *subscription);
+/* False: there is no such subscription that "role" may end. */
+extern bool bw_store_unsubscribe(int64 id, Oid role);
+
+extern void bw_store_count_subscriptions(const char *server, int *active,
+										 int *failed);
+
+#endif							/* BW_STORE_NOTIFICATIONS_H */

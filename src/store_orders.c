@@ -1,0 +1,282 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_orders.c
+ *	  Statements on bw_orders and bw_order_numbers that users' calls need.
+ *
+ * src/store_orders.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "store_orders.h"
+
+static Datum text_or_null(const char *text, bool *isnull);
+static void raise_fence(void) pg_attribute_noreturn();
+
+/*
+ * An order, its numbers, its place in the queue and, where it cannot share
+ * one, its request: one statement, because each further one costs the
+ * committers.  The identity is the fence: a clone of the database finds no
+ * row here and inserts nothing.
+ */
+static BwStatement insert_order = {
+	.text =
+	"WITH self AS ("
+	" SELECT home, nextval('bw_orders_id_seq') AS id,"
+	"        CASE WHEN $20 THEN nextval('bw_requests_id_seq') END AS request_id"
+	"   FROM bw_identity"
+	"  WHERE database_oid = $21 AND system_identifier = $22 AND instance = $23),"
+	"o AS ("
+	" INSERT INTO bw_orders (id, home, kind, server, account_id, ordered_by,"
+	"        status, quantity, site_id, peer_id, name, customer_order_id,"
+	"        idempotency_key, tag, criteria, partial_allowed,"
+	"        back_order_requested, direct, attempts, reservation_ids,"
+	"        request_id, retry_of)"
+	" OVERRIDING SYSTEM VALUE"
+	" SELECT id, home, 'order', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+	"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19"
+	"   FROM self"
+	" ON CONFLICT (server, ordered_by, idempotency_key)"
+	"   WHERE idempotency_key IS NOT NULL DO NOTHING"
+	" RETURNING id, home, request_id),"
+	"n AS ("
+	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
+	" SELECT o.id, t FROM o, unnest($18::text[]) AS t),"
+	"r AS ("
+	" INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members)"
+	" OVERRIDING SYSTEM VALUE"
+	" SELECT request_id, home, CASE WHEN $15 THEN 'direct' ELSE 'explicit' END,"
+	"        $1, $2, $3, COALESCE($9, gen_random_uuid()::text), ARRAY[id]"
+	"   FROM o WHERE request_id IS NOT NULL),"
+	"q AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id)"
+	" SELECT $1, $3, id, request_id FROM o WHERE $4 = 'QUEUED'),"
+	"h AS ("
+	" INSERT INTO bw_held (order_id, server, ordered_by, reason)"
+	" SELECT id, $1, $3, 'approval' FROM o WHERE $4 = 'HELD')"
+	"SELECT s.home IS NOT NULL, o.id FROM self AS s LEFT JOIN o ON true",
+	.nargs = 23,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
+		TEXTOID, TEXTOID, JSONBOID, TEXTOID, BOOLOID, BOOLOID, BOOLOID, INT4OID,
+		TEXTARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, OIDOID, INT8OID, TEXTOID}
+};
+
+static BwStatement order_by_key = {
+	.text =
+	"SELECT id FROM bw_orders"
+	" WHERE server = $1 AND ordered_by = $2 AND idempotency_key = $3",
+	.nargs = 3,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID}
+};
+
+static BwStatement order_lines = {
+	.text =
+	"SELECT n.telephone_number, o.status"
+	"  FROM bw_orders AS o"
+	"  LEFT JOIN bw_order_numbers AS n ON n.order_id = o.id"
+	" WHERE o.id = $1"
+	" ORDER BY n.telephone_number",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement read_order = {
+	.text =
+	"SELECT o.id, o.kind, o.server, o.account_id, o.ordered_by, o.status,"
+	"       o.bandwidth_order_id, o.request_id, o.xmin"
+	"  FROM bw_orders AS o"
+	" WHERE o.id = $1"
+	"   AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = o.ordered_by"
+	"                  AND pg_has_role($2, r.oid, 'USAGE'))",
+	.nargs = 2,
+	.argtypes = {INT8OID, OIDOID}
+};
+
+/*
+ * Only what has its row in the queue or among the held was never claimed; a
+ * claim deletes that row, so the two exclude each other by its lock.
+ */
+static BwStatement cancel_order = {
+	.text =
+	"WITH o AS ("
+	" SELECT id, server, ordered_by FROM bw_orders"
+	"  WHERE id = $1 AND status IN ('QUEUED', 'HELD')"
+	"  FOR NO KEY UPDATE),"
+	"q AS ("
+	" DELETE FROM bw_queue AS q USING o"
+	"  WHERE q.server = o.server::text AND q.ordered_by = o.ordered_by::text"
+	"    AND q.order_id = o.id"
+	" RETURNING q.order_id),"
+	"h AS ("
+	" DELETE FROM bw_held AS h USING o WHERE h.order_id = o.id"
+	" RETURNING h.order_id),"
+	"u AS ("
+	" UPDATE bw_orders SET status = 'CANCELLED', closed_at = now()"
+	"  WHERE id IN (SELECT order_id FROM q UNION ALL SELECT order_id FROM h)"
+	" RETURNING id, request_id),"
+	"r AS ("
+	" UPDATE bw_requests SET state = 'closed', closed_at = now()"
+	"  WHERE id IN (SELECT request_id FROM u))"
+	"INSERT INTO bw_order_events (order_id, status, source)"
+	" SELECT id, 'CANCELLED', 'user' FROM u",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement recheck_request = {
+	.text =
+	"UPDATE bw_open_requests SET due_at = now()"
+	" WHERE request_id = $1 AND step <> 'sent'",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement receive = {
+	.text =
+	"WITH n AS ("
+	" INSERT INTO bw_notifications (body, path) VALUES ($1, 'bw_receive')"
+	" RETURNING id),"
+	"i AS (INSERT INTO bw_inbox (notification_id) SELECT id FROM n)"
+	"SELECT id FROM n",
+	.nargs = 1,
+	.argtypes = {BYTEAOID}
+};
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = (text == NULL);
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+int64
+bw_store_insert_order(const BwNewOrder *order)
+{
+	Datum		v[23];
+	bool		nulls[23] = {false};
+
+	v[0] = CStringGetTextDatum(order->server);
+	v[1] = CStringGetTextDatum(order->account_id);
+	v[2] = CStringGetTextDatum(order->ordered_by);
+	v[3] = CStringGetTextDatum(bw_order_status_name(order->status));
+	v[4] = Int32GetDatum(order->quantity);
+	v[5] = text_or_null(order->site_id, &nulls[5]);
+	v[6] = text_or_null(order->peer_id, &nulls[6]);
+	v[7] = text_or_null(order->name, &nulls[7]);
+	v[8] = text_or_null(order->customer_order_id, &nulls[8]);
+	v[9] = text_or_null(order->idempotency_key, &nulls[9]);
+	v[10] = order->tag;
+	nulls[10] = (order->tag == 0);
+	v[11] = text_or_null(order->criteria, &nulls[11]);
+	v[12] = BoolGetDatum(order->partial_allowed);
+	v[13] = BoolGetDatum(order->back_order_requested);
+	v[14] = BoolGetDatum(order->direct);
+	v[15] = Int32GetDatum(order->attempts);
+	v[16] = order->reservation_ids;
+	nulls[16] = (order->reservation_ids == 0);
+	v[17] = order->numbers;
+	v[18] = Int64GetDatum(order->retry_of);
+	nulls[18] = (order->retry_of == 0);
+	v[19] = BoolGetDatum(order->own_request);
+	v[20] = ObjectIdGetDatum(MyDatabaseId);
+	v[21] = Int64GetDatum((int64) GetSystemIdentifier());
+	v[22] = CStringGetTextDatum(bw_instance);
+
+	if (bw_store_run(&insert_order, v, nulls) == 0)
+		raise_fence();
+	return bw_store_int64(0, 1);
+}
+
+static void
+raise_fence(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this database is a copy of the one that its orders belong to"),
+			 errdetail("The recorded identity (system identifier, database, bandwidth.instance) is another one."),
+			 errhint("If this copy is to order from now on, have a superuser call bw_take_over().")));
+}
+
+int64
+bw_store_order_by_key(const char *server, const char *ordered_by,
+					  const char *idempotency_key)
+{
+	Datum		v[3];
+
+	v[0] = DirectFunctionCall1(namein, CStringGetDatum(server));
+	v[1] = DirectFunctionCall1(namein, CStringGetDatum(ordered_by));
+	v[2] = CStringGetTextDatum(idempotency_key);
+	return bw_store_run_latest(&order_by_key, v, NULL) > 0 ? bw_store_int64(0, 0) : 0;
+}
+
+BwOrderLine *
+bw_store_order_lines(int64 order_id, int *count)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+	BwOrderLine *lines;
+
+	*count = (int) bw_store_run(&order_lines, v, NULL);
+	lines = palloc(sizeof(BwOrderLine) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		lines[i].telephone_number = bw_store_text(i, 0);
+		lines[i].status = bw_store_text(i, 1);
+	}
+	return lines;
+}
+
+BwOrderRow *
+bw_store_order(int64 id, Oid role)
+{
+	Datum		v[2] = {Int64GetDatum(id), ObjectIdGetDatum(role)};
+	BwOrderRow *row = palloc0(sizeof(BwOrderRow));
+
+	if (bw_store_run_latest(&read_order, v, NULL) == 0 &&
+		bw_store_run(&read_order, v, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("order " INT64_FORMAT " does not exist", id),
+				 errhint("bw_orders lists the orders of your role.")));
+	row->id = id;
+	row->kind = bw_store_text(0, 1);
+	row->server = bw_store_text(0, 2);
+	row->account_id = bw_store_text(0, 3);
+	row->ordered_by = bw_store_text(0, 4);
+	if (!bw_order_status_parse(bw_store_text(0, 5), &row->status))
+		elog(ERROR, "unrecognized order status");
+	row->bandwidth_order_id = bw_store_text(0, 6);
+	row->request_id = bw_store_int64(0, 7);
+	row->own_write = bw_store_is_own_write(bw_store_text(0, 8));
+	return row;
+}
+
+bool
+bw_store_cancel_order(int64 id)
+{
+	Datum		v[1] = {Int64GetDatum(id)};
+
+	return bw_store_run(&cancel_order, v, NULL) > 0;
+}
+
+bool
+bw_store_recheck(int64 request_id)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	return bw_store_run(&recheck_request, v, NULL) > 0;
+}
+
+int64
+bw_store_receive(bytea *body)
+{
+	Datum		v[1] = {PointerGetDatum(body)};
+
+	bw_store_run(&receive, v, NULL);
+	return bw_store_int64(0, 0);
+}

@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_orders.h
+ *	  Statements on bw_orders and bw_order_numbers that users' calls need.
+ *
+ * All of them run between bw_store_enter() and bw_store_leave().
+ *
+ * src/store_orders.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_ORDERS_H
+#define BW_STORE_ORDERS_H
+
+#include "bandwidth.h"
+
+#include "order.h"
+#include "store.h"
+
+/* A row to be; NULL texts are nulls. */
+typedef struct BwNewOrder
+{
+	const char *server;
+	const char *account_id;
+	const char *ordered_by;
+	BwOrderStatus status;		/* QUEUED or HELD */
+	int			quantity;
+	const char *site_id;
+	const char *peer_id;
+	const char *name;
+	const char *customer_order_id;
+	const char *idempotency_key;
+	Datum		tag;			/* jsonb, 0: null */
+	const char *criteria;		/* jsonb as text */
+	bool		partial_allowed;
+	bool		back_order_requested;
+	bool		direct;
+	int			attempts;
+	Datum		reservation_ids;	/* text[], 0: null */
+	Datum		numbers;		/* text[], may be empty */
+	bool		own_request;	/* cannot be coalesced */
+	int64		retry_of;		/* 0: none */
+} BwNewOrder;
+
+/*
+ * Insert an order with its numbers, and its place in the queue.  Returns its
+ * id; 0: an order with this idempotency_key exists.  Raises 55000 while the
+ * database is fenced.
+ */
+extern int64 bw_store_insert_order(const BwNewOrder *order);
+
+/* Id of the order with this key, 0: none. */
+extern int64 bw_store_order_by_key(const char *server, const char *ordered_by,
+								   const char *idempotency_key);
+
+/* Numbers of an order with their status, for the result of bw_order(). */
+typedef struct BwOrderLine
+{
+	char	   *telephone_number;	/* NULL: an order by criteria */
+	char	   *status;			/* of the order */
+} BwOrderLine;
+
+extern BwOrderLine *bw_store_order_lines(int64 order_id, int *count);
+
+/* What functions that take an order's id need to know of it. */
+typedef struct BwOrderRow
+{
+	int64		id;
+	char	   *kind;
+	char	   *server;
+	char	   *account_id;
+	char	   *ordered_by;
+	BwOrderStatus status;
+	char	   *bandwidth_order_id; /* NULL: none yet */
+	int64		request_id;		/* 0: none yet */
+	bool		own_write;		/* inserted or changed by this transaction */
+} BwOrderRow;
+
+/*
+ * Read an order that "role" may see; raises 42704 if there is none.  Always
+ * sees the newest committed state.
+ */
+extern BwOrderRow *bw_store_order(int64 id, Oid role);
+
+/* Cancel if it was never claimed; false: too late. */
+extern bool bw_store_cancel_order(int64 id);
+
+/* Have the worker look at the order's request now; false: none is open. */
+extern bool bw_store_recheck(int64 request_id);
+
+/* Keep a callback for the worker; returns bw_notifications.id. */
+extern int64 bw_store_receive(bytea *body);
+
+#endif							/* BW_STORE_ORDERS_H */

@@ -1,0 +1,683 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_requests.c
+ *	  Statements of the worker: claims, requests under way, outcomes.
+ *
+ * src/store_requests.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "store_requests.h"
+
+static BwOrderData *read_order_data(uint64 rows);
+static BwRequestRow *read_requests(uint64 rows);
+static void number_new_requests(BwClaim *claims, int count);
+
+/*
+ * Servers and roles with queued orders, found by skipping through the primary
+ * key: the cost depends on the groups, not on the length of the queue.
+ */
+static BwStatement ready_groups = {
+	.text =
+	"WITH RECURSIVE g AS ("
+	" (SELECT server, ordered_by FROM bw_queue"
+	"   ORDER BY server, ordered_by LIMIT 1)"
+	" UNION ALL"
+	" SELECT n.server, n.ordered_by FROM g, LATERAL ("
+	"  SELECT q.server, q.ordered_by FROM bw_queue AS q"
+	"   WHERE (q.server, q.ordered_by) > (g.server, g.ordered_by)"
+	"   ORDER BY q.server, q.ordered_by LIMIT 1) AS n)"
+	"SELECT server, ordered_by FROM g",
+	.nargs = 0
+};
+
+#define ORDER_DATA_COLUMNS \
+	"o.id, r.id, r.customer_order_id, o.kind, o.quantity, o.site_id," \
+	" o.peer_id, o.name, o.partial_allowed, o.back_order_requested, o.direct," \
+	" o.criteria," \
+	" (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)" \
+	"    FROM bw_order_numbers AS n WHERE n.order_id = o.id)," \
+	" o.reservation_ids "
+
+static BwStatement pick_orders = {
+	.text =
+	"SELECT " ORDER_DATA_COLUMNS
+	"  FROM bw_queue AS q"
+	"  JOIN bw_orders AS o ON o.id = q.order_id"
+	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
+	" WHERE q.server = $1 AND q.ordered_by = $2"
+	"   AND q.due_at <= now()"
+	"   AND o.status = 'QUEUED' AND o.account_id = $3"
+	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY q.order_id"
+	" LIMIT $4"
+	" FOR NO KEY UPDATE OF q, o SKIP LOCKED",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID}
+};
+
+static BwStatement request_orders = {
+	.text =
+	"SELECT " ORDER_DATA_COLUMNS
+	"  FROM bw_requests AS r"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE r.id = $1"
+	" ORDER BY o.id",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement new_request_ids = {
+	.text =
+	"SELECT nextval('bw_requests_id_seq'), gen_random_uuid()"
+	"  FROM generate_series(1, $1)",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+/* $4, $5: new requests; $6: existing ones; $7, $8: orders and their request. */
+static BwStatement claim = {
+	.text =
+	"WITH m AS ("
+	" SELECT * FROM unnest($7::bigint[], $8::bigint[]) AS m(order_id, request_id)),"
+	"made AS ("
+	" INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members, state, attempts, first_sent_at,"
+	"        last_sent_at)"
+	" OVERRIDING SYSTEM VALUE"
+	" SELECT n.id, i.home, 'explicit', $1, $3, $2, n.customer_order_id,"
+	"        array_agg(m.order_id ORDER BY m.order_id), 'sending', 1,"
+	"        clock_timestamp(), clock_timestamp()"
+	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id)"
+	"   JOIN m ON m.request_id = n.id, bw_identity AS i"
+	"  GROUP BY n.id, n.customer_order_id, i.home),"
+	"again AS ("
+	" UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
+	"        first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
+	"        last_sent_at = clock_timestamp()"
+	"  WHERE id = ANY ($6)),"
+	"o AS ("
+	" UPDATE bw_orders AS o SET status = 'SENDING', request_id = m.request_id,"
+	"        sent_at = clock_timestamp()"
+	"   FROM m WHERE o.id = m.order_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source)"
+	" SELECT m.order_id, 'SENDING', 'worker' FROM m),"
+	"d AS ("
+	" DELETE FROM bw_queue AS q USING m"
+	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = m.order_id)"
+	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
+	" SELECT DISTINCT m.request_id, $1, 'sent', now() + $9 * interval '1 ms'"
+	"   FROM m",
+	.nargs = 9,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
+		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID}
+};
+
+static BwStatement send_again = {
+	.text =
+	"WITH r AS ("
+	" UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
+	"        last_sent_at = clock_timestamp()"
+	"  WHERE id = $1)"
+	"UPDATE bw_open_requests"
+	"   SET step = 'sent', due_at = now() + $2 * interval '1 ms'"
+	" WHERE request_id = $1",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT4OID}
+};
+
+#define REQUEST_COLUMNS \
+	"r.id, r.kind, r.server, r.account_id, r.ordered_by, r.customer_order_id," \
+	" r.bandwidth_order_id, r.attempts, cardinality(r.members)," \
+	" r.first_sent_at, w.step, w.tries "
+
+static BwStatement due_requests = {
+	.text =
+	"SELECT " REQUEST_COLUMNS
+	"  FROM bw_open_requests AS w"
+	"  JOIN bw_requests AS r ON r.id = w.request_id"
+	" WHERE w.due_at <= now()"
+	"   AND r.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY w.due_at"
+	" LIMIT $1"
+	" FOR NO KEY UPDATE OF w SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement next_due_request = {
+	.text = "SELECT min(due_at) FROM bw_open_requests WHERE due_at > now()",
+	.nargs = 0
+};
+
+static BwStatement match_requests = {
+	.text =
+	"SELECT DISTINCT " REQUEST_COLUMNS
+	"  FROM bw_requests AS r"
+	"  LEFT JOIN bw_open_requests AS w ON w.request_id = r.id"
+	" WHERE r.id IN ("
+	"  SELECT b.id FROM bw_requests AS b"
+	"   WHERE b.bandwidth_order_id = ANY ($1)"
+	"  UNION ALL"
+	"  SELECT c.id FROM bw_requests AS c"
+	"   WHERE c.customer_order_id = ANY ($2))"
+	"   AND r.home = (SELECT i.home FROM bw_identity AS i)",
+	.nargs = 2,
+	.argtypes = {TEXTARRAYOID, TEXTARRAYOID}
+};
+
+static BwStatement requests_by_id = {
+	.text =
+	"SELECT " REQUEST_COLUMNS
+	"  FROM bw_requests AS r"
+	"  LEFT JOIN bw_open_requests AS w ON w.request_id = r.id"
+	" WHERE r.id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+static BwStatement forget_sends = {
+	.text = "UPDATE bw_open_requests SET due_at = now() WHERE step = 'sent'",
+	.nargs = 0
+};
+
+static BwStatement schedule = {
+	.text =
+	"UPDATE bw_open_requests AS w SET due_at = s.due_at, step = $3,"
+	"       tries = CASE WHEN w.step = $3 THEN w.tries + 1 ELSE 0 END"
+	"  FROM unnest($1::bigint[], $2::timestamptz[]) AS s(request_id, due_at)"
+	" WHERE w.request_id = s.request_id",
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID}
+};
+
+static BwStatement ask_now = {
+	.text =
+	"UPDATE bw_open_requests SET due_at = $2"
+	" WHERE request_id = $1 AND step <> 'sent'",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+static BwStatement lock_members = {
+	.text =
+	"SELECT r.id, o.id, o.status, o.quantity, o.direct,"
+	"       (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)"
+	"          FROM bw_order_numbers AS n WHERE n.order_id = o.id)"
+	"  FROM bw_requests AS r"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE r.id = ANY ($1)"
+	" ORDER BY r.id, o.id"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+static BwStatement change_orders = {
+	.text =
+	"WITH c AS ("
+	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+	"        $5::text[], $6::text[], $7::int[], $8::int[], $9::text[],"
+	"        $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])"
+	"   AS c(order_id, status, source, detail, bandwidth_order_id,"
+	"        bandwidth_status, completed, failed, error_code, error_text,"
+	"        message, summary, warning, attention)),"
+	"o AS ("
+	" UPDATE bw_orders AS o"
+	"    SET status = c.status,"
+	"        bandwidth_order_id = COALESCE(c.bandwidth_order_id, o.bandwidth_order_id),"
+	"        bandwidth_status = COALESCE(c.bandwidth_status, o.bandwidth_status),"
+	"        completed_quantity = COALESCE(c.completed, o.completed_quantity),"
+	"        failed_quantity = COALESCE(c.failed, o.failed_quantity),"
+	"        error_code = COALESCE(c.error_code, o.error_code),"
+	"        error_text = COALESCE(c.error_text, o.error_text),"
+	"        message = COALESCE(c.message, o.message),"
+	"        summary = COALESCE(c.summary, o.summary),"
+	"        warning = COALESCE(c.warning, o.warning),"
+	"        attention = NULLIF(COALESCE(c.attention, o.attention), ''),"
+	"        received_at = CASE WHEN c.bandwidth_order_id IS NULL THEN o.received_at"
+	"                      ELSE COALESCE(o.received_at, clock_timestamp()) END,"
+	"        closed_at = CASE WHEN c.status IN ('COMPLETE', 'PARTIAL', 'FAILED',"
+	"                                           'REJECTED', 'CANCELLED')"
+	"                    THEN clock_timestamp() END"
+	"   FROM c WHERE o.id = c.order_id)"
+	"INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, status, source, detail FROM c WHERE source IS NOT NULL",
+	.nargs = 14,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+/* A number that is not there yet was found by Bandwidth: a direct order's. */
+static BwStatement change_numbers = {
+	.text =
+	"INSERT INTO bw_order_numbers AS n"
+	"       (order_id, telephone_number, status, error_code, error_text)"
+	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+	"                      $5::text[])"
+	" ON CONFLICT (order_id, telephone_number) DO UPDATE"
+	"    SET status = EXCLUDED.status, error_code = EXCLUDED.error_code,"
+	"        error_text = EXCLUDED.error_text"
+	"  WHERE n.status = 'PENDING'",
+	.nargs = 5,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID}
+};
+
+static BwStatement change_requests = {
+	.text =
+	"WITH c AS ("
+	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+	"                      $5::timestamptz[], $6::int[])"
+	"   AS c(request_id, state, bandwidth_order_id, step, due_at, tries)),"
+	"r AS ("
+	" UPDATE bw_requests AS r"
+	"    SET state = c.state,"
+	"        bandwidth_order_id = COALESCE(c.bandwidth_order_id, r.bandwidth_order_id),"
+	"        closed_at = CASE WHEN c.state = 'closed' THEN clock_timestamp() END"
+	"   FROM c WHERE r.id = c.request_id),"
+	"w AS ("
+	" UPDATE bw_open_requests AS w"
+	"    SET step = c.step, due_at = c.due_at, tries = c.tries"
+	"   FROM c WHERE w.request_id = c.request_id AND c.step IS NOT NULL)"
+	"DELETE FROM bw_open_requests AS w USING c"
+	" WHERE w.request_id = c.request_id AND c.step IS NULL",
+	.nargs = 6,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, INT4ARRAYOID}
+};
+
+/* Only a request of its own is kept; a shared one is closed by the caller. */
+static BwStatement requeue = {
+	.text =
+	"INSERT INTO bw_queue (server, ordered_by, order_id, request_id, due_at,"
+	"                      failures)"
+	" SELECT o.server, o.ordered_by, o.id,"
+	"        CASE WHEN r.created_at = o.created_at THEN r.id END, $2, 1"
+	"   FROM bw_orders AS o LEFT JOIN bw_requests AS r ON r.id = o.request_id"
+	"  WHERE o.id = ANY ($1)",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID}
+};
+
+BwGroup *
+bw_store_ready_groups(int *count, TimestampTz *next_due)
+{
+	BwGroup    *groups;
+
+	*next_due = DT_NOEND;
+	*count = (int) bw_store_run(&ready_groups, NULL, NULL);
+	groups = palloc(sizeof(BwGroup) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		groups[i].server = bw_store_text(i, 0);
+		groups[i].ordered_by = bw_store_text(i, 1);
+	}
+	return groups;
+}
+
+static BwOrderData *
+read_order_data(uint64 rows)
+{
+	BwOrderData *orders = palloc0(sizeof(BwOrderData) * Max(rows, 1));
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		BwOrderData *o = &orders[i];
+
+		o->id = bw_store_int64(i, 0);
+		o->request_id = bw_store_int64(i, 1);
+		o->request_customer_order_id = bw_store_text(i, 2);
+		o->kind = bw_store_text(i, 3);
+		o->quantity = bw_store_int32(i, 4);
+		o->site_id = bw_store_text(i, 5);
+		o->peer_id = bw_store_text(i, 6);
+		o->name = bw_store_text(i, 7);
+		o->partial_allowed = bw_store_bool(i, 8);
+		o->back_order_requested = bw_store_bool(i, 9);
+		o->direct = bw_store_bool(i, 10);
+		o->criteria = bw_store_text(i, 11);
+		o->numbers = bw_store_texts(i, 12, &o->number_count);
+		o->reservation_ids = bw_store_texts(i, 13, &o->reservation_count);
+	}
+	return orders;
+}
+
+BwOrderData *
+bw_store_pick_orders(const BwGroup *group, const char *account_id, int limit,
+					 int *count)
+{
+	Datum		v[4];
+
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = Int32GetDatum(limit);
+	*count = (int) bw_store_run(&pick_orders, v, NULL);
+	return read_order_data(*count);
+}
+
+BwOrderData *
+bw_store_request_orders(int64 request_id, int *count)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	*count = (int) bw_store_run(&request_orders, v, NULL);
+	return read_order_data(*count);
+}
+
+static void
+number_new_requests(BwClaim *claims, int count)
+{
+	Datum		v[1];
+	int			fresh = 0;
+	int			row = 0;
+
+	for (int i = 0; i < count; i++)
+		fresh += claims[i].is_new ? 1 : 0;
+	if (fresh == 0)
+		return;
+	v[0] = Int32GetDatum(fresh);
+	bw_store_run(&new_request_ids, v, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		if (!claims[i].is_new)
+			continue;
+		claims[i].request_id = bw_store_int64(row, 0);
+		claims[i].customer_order_id = bw_store_text(row, 1);
+		row++;
+	}
+}
+
+void
+bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
+			   int count, int patience_ms)
+{
+	int64	   *new_ids = palloc(sizeof(int64) * Max(count, 1));
+	const char **new_names = palloc(sizeof(char *) * Max(count, 1));
+	int64	   *own_ids = palloc(sizeof(int64) * Max(count, 1));
+	int64	   *order_ids;
+	int64	   *order_requests;
+	int			new_count = 0;
+	int			own_count = 0;
+	int			orders = 0;
+	Datum		v[9];
+
+	number_new_requests(claims, count);
+	for (int i = 0; i < count; i++)
+		orders += claims[i].order_count;
+	order_ids = palloc(sizeof(int64) * Max(orders, 1));
+	order_requests = palloc(sizeof(int64) * Max(orders, 1));
+	orders = 0;
+	for (int i = 0; i < count; i++)
+	{
+		if (claims[i].is_new)
+		{
+			new_ids[new_count] = claims[i].request_id;
+			new_names[new_count++] = claims[i].customer_order_id;
+		}
+		else
+			own_ids[own_count++] = claims[i].request_id;
+		for (int j = 0; j < claims[i].order_count; j++)
+		{
+			order_ids[orders] = claims[i].orders[j]->id;
+			order_requests[orders++] = claims[i].request_id;
+		}
+	}
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = bw_store_int64_array(new_ids, new_count);
+	v[4] = bw_store_text_array(new_names, new_count);
+	v[5] = bw_store_int64_array(own_ids, own_count);
+	v[6] = bw_store_int64_array(order_ids, orders);
+	v[7] = bw_store_int64_array(order_requests, orders);
+	v[8] = Int32GetDatum(patience_ms);
+	bw_store_run(&claim, v, NULL);
+}
+
+void
+bw_store_send_again(int64 request_id, int patience_ms)
+{
+	Datum		v[2] = {Int64GetDatum(request_id), Int32GetDatum(patience_ms)};
+
+	bw_store_run(&send_again, v, NULL);
+}
+
+static BwRequestRow *
+read_requests(uint64 rows)
+{
+	BwRequestRow *requests = palloc0(sizeof(BwRequestRow) * Max(rows, 1));
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		BwRequestRow *r = &requests[i];
+
+		r->id = bw_store_int64(i, 0);
+		r->kind = bw_store_text(i, 1);
+		r->server = bw_store_text(i, 2);
+		r->account_id = bw_store_text(i, 3);
+		r->ordered_by = bw_store_text(i, 4);
+		r->customer_order_id = bw_store_text(i, 5);
+		r->bandwidth_order_id = bw_store_text(i, 6);
+		r->attempts = bw_store_int32(i, 7);
+		r->member_count = bw_store_int32(i, 8);
+		r->first_sent_at = bw_store_time(i, 9);
+		r->step = bw_store_text(i, 10);
+		r->tries = bw_store_int32(i, 11);
+	}
+	return requests;
+}
+
+BwRequestRow *
+bw_store_due_requests(int limit, int *count, TimestampTz *next_due)
+{
+	Datum		v[1] = {Int32GetDatum(limit)};
+	BwRequestRow *requests;
+
+	*count = (int) bw_store_run(&due_requests, v, NULL);
+	requests = read_requests(*count);
+	bw_store_run(&next_due_request, NULL, NULL);
+	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
+	return requests;
+}
+
+BwRequestRow *
+bw_store_match_requests(const char *const *bandwidth_ids,
+						const char *const *customer_ids, int ids, int *count)
+{
+	Datum		v[2];
+
+	v[0] = bw_store_text_array(bandwidth_ids, ids);
+	v[1] = bw_store_text_array(customer_ids, ids);
+	*count = (int) bw_store_run(&match_requests, v, NULL);
+	return read_requests(*count);
+}
+
+BwRequestRow *
+bw_store_requests(const int64 *ids, int ids_count, int *count)
+{
+	Datum		v[1] = {bw_store_int64_array(ids, ids_count)};
+
+	*count = (int) bw_store_run(&requests_by_id, v, NULL);
+	return read_requests(*count);
+}
+
+void
+bw_store_forget_sends(void)
+{
+	bw_store_run(&forget_sends, NULL, NULL);
+}
+
+void
+bw_store_schedule(const int64 *request_ids, const char *step,
+				  const TimestampTz *due, int count)
+{
+	Datum		v[3];
+
+	v[0] = bw_store_int64_array(request_ids, count);
+	v[1] = bw_store_time_array(due, count);
+	v[2] = CStringGetTextDatum(step);
+	bw_store_run(&schedule, v, NULL);
+}
+
+void
+bw_store_ask_now(int64 request_id, TimestampTz now)
+{
+	Datum		v[2] = {Int64GetDatum(request_id), TimestampTzGetDatum(now)};
+
+	bw_store_run(&ask_now, v, NULL);
+}
+
+BwMember *
+bw_store_lock_members(const int64 *request_ids, int ids, int *count)
+{
+	Datum		v[1] = {bw_store_int64_array(request_ids, ids)};
+	BwMember   *members;
+
+	*count = (int) bw_store_run(&lock_members, v, NULL);
+	members = palloc0(sizeof(BwMember) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		BwMember   *m = &members[i];
+
+		m->request_id = bw_store_int64(i, 0);
+		m->order_id = bw_store_int64(i, 1);
+		if (!bw_order_status_parse(bw_store_text(i, 2), &m->status))
+			elog(ERROR, "unrecognized order status");
+		m->quantity = bw_store_int32(i, 3);
+		m->direct = bw_store_bool(i, 4);
+		m->numbers = bw_store_texts(i, 5, &m->number_count);
+	}
+	return members;
+}
+
+void
+bw_store_change_orders(const BwOrderChange *changes, int count)
+{
+	enum
+	{
+		STATUS, SOURCE, DETAIL, BANDWIDTH_ID, BANDWIDTH_STATUS, ERROR_CODE,
+		ERROR_TEXT, MESSAGE, SUMMARY, WARNING_TEXT, ATTENTION, TEXTS
+	};
+	const char **texts[TEXTS];
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	int32	   *completed = palloc(sizeof(int32) * Max(count, 1));
+	int32	   *failed = palloc(sizeof(int32) * Max(count, 1));
+	Datum		v[14];
+
+	if (count == 0)
+		return;
+	for (int t = 0; t < TEXTS; t++)
+		texts[t] = palloc(sizeof(char *) * count);
+	for (int i = 0; i < count; i++)
+	{
+		const BwOrderChange *c = &changes[i];
+
+		ids[i] = c->order_id;
+		texts[STATUS][i] = bw_order_status_name(c->status);
+		texts[SOURCE][i] = c->moved ? c->source : NULL;
+		texts[DETAIL][i] = c->detail;
+		texts[BANDWIDTH_ID][i] = c->bandwidth_order_id;
+		texts[BANDWIDTH_STATUS][i] = c->bandwidth_status;
+		texts[ERROR_CODE][i] = c->error_code;
+		texts[ERROR_TEXT][i] = c->error_text;
+		texts[MESSAGE][i] = c->message;
+		texts[SUMMARY][i] = c->summary;
+		texts[WARNING_TEXT][i] = c->warning;
+		texts[ATTENTION][i] = c->attention;
+		completed[i] = c->completed_quantity;
+		failed[i] = c->failed_quantity;
+	}
+	v[0] = bw_store_int64_array(ids, count);
+	v[1] = bw_store_text_array(texts[STATUS], count);
+	v[2] = bw_store_text_array(texts[SOURCE], count);
+	v[3] = bw_store_text_array(texts[DETAIL], count);
+	v[4] = bw_store_text_array(texts[BANDWIDTH_ID], count);
+	v[5] = bw_store_text_array(texts[BANDWIDTH_STATUS], count);
+	v[6] = bw_store_int32_array(completed, count);
+	v[7] = bw_store_int32_array(failed, count);
+	v[8] = bw_store_text_array(texts[ERROR_CODE], count);
+	v[9] = bw_store_text_array(texts[ERROR_TEXT], count);
+	v[10] = bw_store_text_array(texts[MESSAGE], count);
+	v[11] = bw_store_text_array(texts[SUMMARY], count);
+	v[12] = bw_store_text_array(texts[WARNING_TEXT], count);
+	v[13] = bw_store_text_array(texts[ATTENTION], count);
+	bw_store_run(&change_orders, v, NULL);
+}
+
+void
+bw_store_change_numbers(const BwNumberChange *changes, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	const char **numbers = palloc(sizeof(char *) * Max(count, 1));
+	const char **statuses = palloc(sizeof(char *) * Max(count, 1));
+	const char **codes = palloc(sizeof(char *) * Max(count, 1));
+	const char **errors = palloc(sizeof(char *) * Max(count, 1));
+	Datum		v[5];
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = changes[i].order_id;
+		numbers[i] = changes[i].telephone_number;
+		statuses[i] = changes[i].status;
+		codes[i] = changes[i].error_code;
+		errors[i] = changes[i].error_text;
+	}
+	v[0] = bw_store_int64_array(ids, count);
+	v[1] = bw_store_text_array(numbers, count);
+	v[2] = bw_store_text_array(statuses, count);
+	v[3] = bw_store_text_array(codes, count);
+	v[4] = bw_store_text_array(errors, count);
+	bw_store_run(&change_numbers, v, NULL);
+}
+
+void
+bw_store_change_requests(const BwRequestChange *changes, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	const char **states = palloc(sizeof(char *) * Max(count, 1));
+	const char **bandwidth_ids = palloc(sizeof(char *) * Max(count, 1));
+	const char **steps = palloc(sizeof(char *) * Max(count, 1));
+	TimestampTz *due = palloc(sizeof(TimestampTz) * Max(count, 1));
+	int32	   *tries = palloc(sizeof(int32) * Max(count, 1));
+	Datum		v[6];
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = changes[i].request_id;
+		states[i] = changes[i].state;
+		bandwidth_ids[i] = changes[i].bandwidth_order_id;
+		steps[i] = changes[i].step;
+		due[i] = changes[i].due_at;
+		tries[i] = changes[i].tries;
+	}
+	v[0] = bw_store_int64_array(ids, count);
+	v[1] = bw_store_text_array(states, count);
+	v[2] = bw_store_text_array(bandwidth_ids, count);
+	v[3] = bw_store_text_array(steps, count);
+	v[4] = bw_store_time_array(due, count);
+	v[5] = bw_store_int32_array(tries, count);
+	bw_store_run(&change_requests, v, NULL);
+}
+
+void
+bw_store_requeue(const int64 *order_ids, int count, TimestampTz due_at)
+{
+	Datum		v[2];
+
+	v[0] = bw_store_int64_array(order_ids, count);
+	v[1] = TimestampTzGetDatum(due_at);
+	bw_store_run(&requeue, v, NULL);
+}

@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_requests.h
+ *	  Statements of the worker: claims, requests under way, outcomes.
+ *
+ * All of them run between bw_store_begin() and bw_store_commit(), work on
+ * sets, and skip rows that somebody else has locked: a user's lock delays
+ * that row only.
+ *
+ * src/store_requests.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_REQUESTS_H
+#define BW_STORE_REQUESTS_H
+
+#include "bandwidth.h"
+
+#include "order.h"
+#include "store.h"
+
+/* Orders of one server and role that can be sent. */
+typedef struct BwGroup
+{
+	char	   *server;
+	char	   *ordered_by;
+} BwGroup;
+
+/* Groups with something in the queue; "due" of the rest in *next_due. */
+extern BwGroup *bw_store_ready_groups(int *count, TimestampTz *next_due);
+
+/* What of an order goes into a request. */
+typedef struct BwOrderData
+{
+	int64		id;
+	int64		request_id;		/* 0: may share one */
+	char	   *request_customer_order_id;	/* NULL: may share one */
+	char	   *kind;
+	int			quantity;
+	char	   *site_id;
+	char	   *peer_id;
+	char	   *name;
+	bool		partial_allowed;
+	bool		back_order_requested;
+	bool		direct;
+	char	   *criteria;		/* jsonb as text */
+	char	  **numbers;
+	int			number_count;
+	char	  **reservation_ids;
+	int			reservation_count;
+} BwOrderData;
+
+/* Lock up to "limit" queued orders of a group, oldest first. */
+extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
+										 const char *account_id, int limit,
+										 int *count);
+/* The members of one request, for sending it again. */
+extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
+
+/* One POST about to be sent. */
+typedef struct BwClaim
+{
+	int64		request_id;		/* 0: filled in by bw_store_claim() */
+	bool		is_new;			/* the request does not exist yet */
+	char	   *customer_order_id;
+	BwOrderData **orders;
+	int			order_count;
+} BwClaim;
+
+/*
+ * Write down that these requests are being sent: orders become SENDING, their
+ * queue rows go.  "patience_ms" is when the outcome counts as unknown if
+ * nothing else was recorded by then.
+ */
+extern void bw_store_claim(const BwGroup *group, const char *account_id,
+						   BwClaim *claims, int count, int patience_ms);
+
+/* Write down that a request of unknown outcome is being sent again. */
+extern void bw_store_send_again(int64 request_id, int patience_ms);
+
+/* A request under way. */
+typedef struct BwRequestRow
+{
+	int64		id;
+	char	   *kind;
+	char	   *server;
+	char	   *account_id;
+	char	   *ordered_by;
+	char	   *customer_order_id;
+	char	   *bandwidth_order_id; /* NULL: not known */
+	int			attempts;
+	int			member_count;
+	TimestampTz first_sent_at;
+	char	   *step;			/* NULL: closed */
+	int			tries;
+} BwRequestRow;
+
+/*
+ * Requests whose time has come, locked, at most "limit"; when the next one is
+ * due in *next_due (DT_NOEND: none).
+ */
+extern BwRequestRow *bw_store_due_requests(int limit, int *count,
+										   TimestampTz *next_due);
+/* Requests by what a callback or a list names: Bandwidth's order id or ours. */
+extern BwRequestRow *bw_store_match_requests(const char *const *bandwidth_ids,
+											 const char *const *customer_ids,
+											 int ids, int *count);
+extern BwRequestRow *bw_store_requests(const int64 *ids, int ids_count,
+									   int *count);
+
+/* After a start of the worker: whatever was being sent is overdue. */
+extern void bw_store_forget_sends(void);
+
+/* Note that a request is looked at again now, and when next. */
+extern void bw_store_schedule(const int64 *request_ids, const char *step,
+							  const TimestampTz *due, int count);
+
+/*
+ * Have a request looked at as soon as possible, unless it is being sent: then
+ * the reply to its POST comes first, and a second later it is looked at.
+ */
+extern void bw_store_ask_now(int64 request_id, TimestampTz now);
+
+/* An order as a member of a request, locked. */
+typedef struct BwMember
+{
+	int64		request_id;
+	int64		order_id;
+	BwOrderStatus status;
+	int			quantity;
+	bool		direct;
+	char	  **numbers;
+	int			number_count;
+} BwMember;
+
+/* Members of these requests that could be locked, sorted by request. */
+extern BwMember *bw_store_lock_members(const int64 *request_ids, int ids,
+									   int *count);
+
+/* Changes; NULL texts and negative numbers leave a column as it is. */
+typedef struct BwOrderChange
+{
+	int64		order_id;
+	BwOrderStatus status;
+	bool		moved;			/* the status is another one: an event */
+	const char *source;			/* of the event */
+	const char *detail;			/* of the event */
+	const char *bandwidth_order_id;
+	const char *bandwidth_status;
+	int			completed_quantity;
+	int			failed_quantity;
+	const char *error_code;
+	const char *error_text;
+	const char *message;
+	const char *summary;
+	const char *warning;
+	const char *attention;		/* "" clears it */
+} BwOrderChange;
+
+typedef struct BwNumberChange
+{
+	int64		order_id;
+	const char *telephone_number;
+	const char *status;
+	const char *error_code;
+	const char *error_text;
+} BwNumberChange;
+
+typedef struct BwRequestChange
+{
+	int64		request_id;
+	const char *state;
+	const char *bandwidth_order_id;
+	const char *step;			/* NULL: nothing more to do */
+	TimestampTz due_at;
+	int			tries;
+} BwRequestChange;
+
+extern void bw_store_change_orders(const BwOrderChange *changes, int count);
+extern void bw_store_change_numbers(const BwNumberChange *changes, int count);
+extern void bw_store_change_requests(const BwRequestChange *changes, int count);
+/* Back into the queue; "own" orders keep their request. */
+extern void bw_store_requeue(const int64 *order_ids, int count,
+							 TimestampTz due_at);
+
+#endif							/* BW_STORE_REQUESTS_H */

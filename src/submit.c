@@ -1,0 +1,504 @@
+/*-------------------------------------------------------------------------
+ *
+ * submit.c
+ *	  From the queue to Bandwidth: claim, send, record.
+ *
+ * The claim is committed before the POST leaves, and no transaction is open
+ * while it is on its way.  Whatever kills us in between leaves a request that
+ * is marked as sent: its outcome then is unknown, and reconcile.c asks
+ * Bandwidth for it by the CustomerOrderId that was committed with the claim.
+ *
+ * Orders are claimed per server and role, so that one role's missing
+ * credentials or full budget stop nobody else.
+ *
+ * src/submit.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "registry.h"
+#include "settle.h"
+#include "submit.h"
+#include "xml.h"
+
+/* Orders picked from a group in one go. */
+#define CLAIM_ORDERS 2000
+/* Most orders that share a request: their numbers' reply stays below 1 MB. */
+#define SHARED_ORDERS_MAX 1000
+/* A request whose outcome was not recorded by then is looked up. */
+#define PATIENCE_EXTRA_MS 5000
+/* First and longest wait of a group after a failure. */
+#define BACK_OFF_MIN_MS 1000
+#define BACK_OFF_MAX_MS 60000
+
+/* What this process remembers of a server and role; nothing hangs on it. */
+typedef struct BwGroupState
+{
+	char	   *server;
+	char	   *ordered_by;
+	TimestampTz not_before;
+	int			failures;
+	TimestampTz shared_sent_at; /* last shared request */
+} BwGroupState;
+
+/* One group's turn. */
+typedef struct BwTurn
+{
+	const BwGroup *group;
+	BwGroupState *state;
+	BwTask	  **tasks;			/* to be started after the commit */
+	int			task_count;
+	bool		more;			/* there is more that could go at once */
+	TimestampTz again_at;		/* else: when to come again */
+} BwTurn;
+
+typedef struct BwGroups
+{
+	BwGroup    *items;
+	int			count;
+	TimestampTz next_due;
+} BwGroups;
+
+static void read_groups(BwWork *work, void *arg);
+static bool group_turn(BwWork *work, const BwGroup *group);
+static void claim_group(BwWork *work, void *arg);
+static int	form_claims(BwTurn *turn, BwOrderData *orders, int count, int limit,
+						BwClaim *claims);
+static bool same_kind(const BwOrderData *a, const BwOrderData *b);
+static bool has_number(const BwClaim *claim, const char *number);
+static BwTask *make_task(BwWork *work, BwTurn *turn, const BwClaim *claim);
+static char *request_body(const char *customer_order_id, BwOrderData **orders,
+						  int count);
+static BwGroupState *group_state(BwWork *work, const char *server,
+								 const char *ordered_by);
+static void back_off(BwGroupState *state);
+static void record(BwWork *work, void *arg);
+static void settle_outcome(BwTask *task, const BwRequestRow *request,
+						   BwSettlement *item);
+static void settle_reply(BwTask *task, BwSettlement *item);
+
+void
+bw_submit_lap(BwWork *work)
+{
+	BwGroups	groups = {0};
+
+	work->submit_at = DT_NOEND;
+	if (!bw_work_transaction(work, read_groups, &groups, "reading the queue"))
+	{
+		work->submit_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  BACK_OFF_MIN_MS);
+		return;
+	}
+	for (int i = 0; i < groups.count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		while (group_turn(work, &groups.items[i]))
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+read_groups(BwWork *work, void *arg)
+{
+	BwGroups   *groups = arg;
+
+	groups->items = bw_store_ready_groups(&groups->count, &groups->next_due);
+}
+
+/* Claim and send for one group; true: there is more to do at once. */
+static bool
+group_turn(BwWork *work, const BwGroup *group)
+{
+	BwGroupState *state = group_state(work, group->server, group->ordered_by);
+	BwTurn		turn = {.group = group,.state = state,.again_at = DT_NOEND};
+
+	if (state->not_before > GetCurrentTimestamp())
+	{
+		work->submit_at = Min(work->submit_at, state->not_before);
+		return false;
+	}
+	if (!bw_work_transaction(work, claim_group, &turn, "claiming orders"))
+	{
+		for (int i = 0; i < turn.task_count; i++)
+			bw_task_free(turn.tasks[i]);
+		back_off(state);
+		work->submit_at = Min(work->submit_at, state->not_before);
+		return false;
+	}
+	for (int i = 0; i < turn.task_count; i++)
+		bw_submit_send(work, turn.tasks[i]);
+	work->submit_at = Min(work->submit_at, turn.again_at);
+	return turn.more;
+}
+
+/* In a transaction: pick, write down, prepare; nothing leaves yet. */
+static void
+claim_group(BwWork *work, void *arg)
+{
+	BwTurn	   *turn = arg;
+	BwServer   *server = bw_config_server(turn->group->server);
+	TimestampTz retry_at;
+	int			budget = bw_registry_budget_left(server->account_id, BW_CLASS_ORDER,
+												 server->requests_per_minute,
+												 server->burst, &retry_at);
+	int			limit = Min(budget, server->max_in_flight - bw_api_in_flight(work->api));
+	BwOrderData *orders;
+	BwClaim    *claims;
+	int			order_count;
+	int			claim_count;
+
+	if (budget <= 0)
+		turn->again_at = retry_at;
+	if (limit <= 0)
+		return;
+	orders = bw_store_pick_orders(turn->group, server->account_id, CLAIM_ORDERS,
+								  &order_count);
+	claims = palloc0(sizeof(BwClaim) * Max(order_count, 1));
+	claim_count = form_claims(turn, orders, order_count, limit, claims);
+	if (claim_count == 0)
+		return;
+	turn->tasks = palloc(sizeof(BwTask *) * claim_count);
+	bw_store_claim(turn->group, server->account_id, claims, claim_count,
+				   server->connect_timeout_ms + server->request_timeout_ms +
+				   PATIENCE_EXTRA_MS);
+	for (int i = 0; i < claim_count; i++)
+	{
+		turn->tasks[i] = make_task(work, turn, &claims[i]);
+		turn->task_count++;
+		bw_registry_budget_take(server->account_id, BW_CLASS_ORDER,
+								server->requests_per_minute, server->burst,
+								&retry_at);
+	}
+	turn->more = claim_count == limit ? false : order_count == CLAIM_ORDERS;
+}
+
+/*
+ * Which orders go out in which request.  Orders with a request of their own
+ * keep it.  The others share: one request per kind, at once if none of this
+ * group was sent within coalesce_delay, else all together when it has passed.
+ */
+static int
+form_claims(BwTurn *turn, BwOrderData *orders, int count, int limit,
+			BwClaim *claims)
+{
+	TimestampTz share_at = TimestampTzPlusMilliseconds(turn->state->shared_sent_at,
+													   bw_coalesce_delay_ms);
+	bool		may_share = share_at <= GetCurrentTimestamp();
+	int			claim_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		BwOrderData *order = &orders[i];
+		BwClaim    *claim = NULL;
+
+		if (order->request_id == 0 && !may_share)
+		{
+			turn->again_at = Min(turn->again_at, share_at);
+			continue;
+		}
+		for (int j = 0; order->request_id == 0 && j < claim_count; j++)
+			if (claims[j].is_new && claims[j].order_count < SHARED_ORDERS_MAX &&
+				same_kind(claims[j].orders[0], order) &&
+				!has_number(&claims[j], order->numbers[0]))
+				claim = &claims[j];
+		if (claim == NULL)
+		{
+			if (claim_count == limit)
+				continue;
+			claim = &claims[claim_count++];
+			claim->is_new = (order->request_id == 0);
+			claim->request_id = order->request_id;
+			claim->customer_order_id = order->request_customer_order_id;
+			claim->orders = palloc(sizeof(BwOrderData *) *
+								   (claim->is_new ? SHARED_ORDERS_MAX : 1));
+		}
+		claim->orders[claim->order_count++] = order;
+		if (claim->is_new)
+			turn->state->shared_sent_at = GetCurrentTimestamp();
+	}
+	return claim_count;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+same_kind(const BwOrderData *a, const BwOrderData *b)
+{
+	return same_text(a->site_id, b->site_id) && same_text(a->peer_id, b->peer_id);
+}
+
+static bool
+has_number(const BwClaim *claim, const char *number)
+{
+	for (int i = 0; i < claim->order_count; i++)
+		if (strcmp(claim->orders[i]->numbers[0], number) == 0)
+			return true;
+	return false;
+}
+
+static BwTask *
+make_task(BwWork *work, BwTurn *turn, const BwClaim *claim)
+{
+	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, claim->request_id);
+
+	bw_task_account(task, turn->group->server, turn->group->ordered_by);
+	task->attempts = 1;
+	task->source = "reply";
+	task->detail = MemoryContextStrdup(task->cxt,
+									   request_body(claim->customer_order_id,
+													claim->orders,
+													claim->order_count));
+	return task;
+}
+
+/*
+ * The POST's body, from what never changes of a request and its orders: the
+ * same request sent again is the same to the byte.
+ */
+static char *
+request_body(const char *customer_order_id, BwOrderData **orders, int count)
+{
+	BwOrderBody body = {0};
+	const char **numbers;
+	char	   *xml;
+	char	   *copy;
+
+	for (int i = 0; i < count; i++)
+		body.number_count += orders[i]->number_count;
+	numbers = palloc(sizeof(char *) * Max(body.number_count, 1));
+	body.number_count = 0;
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < orders[i]->number_count; j++)
+			numbers[body.number_count++] = orders[i]->numbers[j];
+	body.customer_order_id = customer_order_id;
+	body.name = orders[0]->name != NULL ? orders[0]->name
+		: count == 1 ? psprintf("PostgreSQL order " INT64_FORMAT, orders[0]->id)
+		: psprintf("PostgreSQL orders from " INT64_FORMAT, orders[0]->id);
+	body.site_id = orders[0]->site_id;
+	body.peer_id = orders[0]->peer_id;
+	body.partial_allowed = count > 1 || orders[0]->partial_allowed;
+	body.back_order_requested = orders[0]->back_order_requested;
+	body.numbers = numbers;
+	body.reservation_ids = (const char *const *) orders[0]->reservation_ids;
+	body.reservation_count = orders[0]->reservation_count;
+	body.enable_lca = -1;
+	body.ends_in = -1;
+	xml = bw_xml_encode_order(&body);
+	if (xml == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("order " INT64_FORMAT " cannot be written as XML", orders[0]->id),
+				 errdetail("A text holds characters that XML does not allow.")));
+	copy = pstrdup(xml);
+	free(xml);
+	return copy;
+}
+
+BwTask *
+bw_submit_again(BwWork *work, const BwRequestRow *request)
+{
+	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, request->id);
+	BwOrderData *orders;
+	BwOrderData **members;
+	int			count;
+
+	bw_task_account(task, request->server, request->ordered_by);
+	orders = bw_store_request_orders(request->id, &count);
+	members = palloc(sizeof(BwOrderData *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		members[i] = &orders[i];
+	task->attempts = request->attempts + 1;
+	task->source = "reply";
+	task->detail = MemoryContextStrdup(task->cxt,
+									   request_body(request->customer_order_id,
+													members, count));
+	bw_store_send_again(request->id,
+						task->account.server->connect_timeout_ms +
+						task->account.server->request_timeout_ms +
+						PATIENCE_EXTRA_MS);
+	return task;
+}
+
+void
+bw_submit_send(BwWork *work, BwTask *task)
+{
+	BwCallSpec	spec = {.class = BW_CLASS_ORDER,.method = "POST",.query = NULL};
+
+	spec.path = bw_api_path(&task->account, "orders", NULL);
+	spec.body = task->detail;
+	bw_task_start(work, task, &spec);
+}
+
+static BwGroupState *
+group_state(BwWork *work, const char *server, const char *ordered_by)
+{
+	BwGroupState *state;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, work->groups)
+	{
+		state = lfirst(lc);
+		if (strcmp(state->server, server) == 0 &&
+			strcmp(state->ordered_by, ordered_by) == 0)
+			return state;
+	}
+	old = MemoryContextSwitchTo(work->cxt);
+	state = palloc0(sizeof(BwGroupState));
+	state->server = pstrdup(server);
+	state->ordered_by = pstrdup(ordered_by);
+	state->not_before = DT_NOBEGIN;
+	work->groups = lappend(work->groups, state);
+	MemoryContextSwitchTo(old);
+	return state;
+}
+
+static void
+back_off(BwGroupState *state)
+{
+	int64		wait_ms = (int64) BACK_OFF_MIN_MS << Min(state->failures, 6);
+
+	state->failures++;
+	state->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													Min(wait_ms, BACK_OFF_MAX_MS));
+}
+
+/* Tasks whose outcomes are recorded in one transaction. */
+typedef struct Recording
+{
+	BwTask	  **tasks;
+	int			count;
+	List	   *moved;
+} Recording;
+
+void
+bw_submit_finished(BwWork *work, BwTask **tasks, int count)
+{
+	Recording	all = {.tasks = tasks,.count = count};
+
+	if (bw_work_transaction(work, record, &all, "recording replies"))
+		bw_work_moved(work, all.moved);
+	else
+	{
+		/* One of them is bad: each on its own, so that only that one waits. */
+		for (int i = 0; i < count; i++)
+		{
+			Recording	one = {.tasks = &tasks[i],.count = 1};
+
+			CHECK_FOR_INTERRUPTS();
+			if (bw_work_transaction(work, record, &one, "recording a reply"))
+				bw_work_moved(work, one.moved);
+		}
+	}
+	work->submit_at = GetCurrentTimestamp();
+	work->reconcile_at = GetCurrentTimestamp();
+	for (int i = 0; i < count; i++)
+		bw_task_free(tasks[i]);
+}
+
+static void
+record(BwWork *work, void *arg)
+{
+	Recording  *recording = arg;
+	int64	   *ids = palloc(sizeof(int64) * recording->count);
+	BwSettlement *items = palloc0(sizeof(BwSettlement) * recording->count);
+	BwRequestRow *requests;
+	int			request_count;
+	int			n = 0;
+
+	for (int i = 0; i < recording->count; i++)
+		ids[i] = recording->tasks[i]->id;
+	requests = bw_store_requests(ids, recording->count, &request_count);
+	for (int i = 0; i < recording->count; i++)
+	{
+		BwTask	   *task = recording->tasks[i];
+
+		for (int j = 0; j < request_count; j++)
+		{
+			if (requests[j].id != task->id)
+				continue;
+			settle_outcome(task, &requests[j], &items[n++]);
+			if (items[n - 1].status == BW_ORDER_QUEUED)
+				back_off(group_state(work, requests[j].server,
+									 requests[j].ordered_by));
+			else
+				group_state(work, requests[j].server, requests[j].ordered_by)->failures = 0;
+		}
+	}
+	recording->moved = bw_settle(items, n);
+}
+
+/* What the outcome of a POST means for the orders in it. */
+static void
+settle_outcome(BwTask *task, const BwRequestRow *request, BwSettlement *item)
+{
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	bool		first = request->attempts <= 1;
+
+	item->request = request;
+	item->source = task->source;
+	item->error_code = outcome->code;
+	item->error_text = outcome->text;
+	switch (outcome->kind)
+	{
+		case BW_OUTCOME_DONE:
+			item->error_code = NULL;
+			item->error_text = NULL;
+			settle_reply(task, item);
+			return;
+		case BW_OUTCOME_REFUSED:
+			item->status = BW_ORDER_REJECTED;
+			return;
+		case BW_OUTCOME_UNAUTHORIZED:
+		case BW_OUTCOME_LATER:
+			item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
+			break;
+		case BW_OUTCOME_NOT_FOUND:
+		case BW_OUTCOME_UNKNOWN:
+			item->status = BW_ORDER_UNKNOWN;
+			break;
+	}
+	item->step = "look_up";
+	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   item->status == BW_ORDER_QUEUED ? 0
+											   : bw_work_delay_ms(bw_look_up_delays, 0, 60000));
+}
+
+/* A 2xx: the order exists, also when its body cannot be read. */
+static void
+settle_reply(BwTask *task, BwSettlement *item)
+{
+	const BwHttpReply *http = bw_call_outcome(task->call)->reply;
+	BwXmlProblem problem;
+	BwOrderReply *reply = bw_xml_decode_order(http->body, http->body_len, &problem);
+
+	item->status = BW_ORDER_RECEIVED;
+	item->step = "poll";
+	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   bw_work_delay_ms(bw_poll_schedule, 0, 1000));
+	item->bandwidth_order_id = bw_api_location_id(http);
+	if (reply != NULL)
+	{
+		if (item->bandwidth_order_id == NULL && reply->id != NULL)
+			item->bandwidth_order_id = pstrdup(reply->id);
+		if (reply->status != NULL)
+			item->bandwidth_status = pstrdup(reply->status);
+		bw_xml_free_order(reply);
+	}
+	if (item->bandwidth_order_id == NULL)
+	{
+		item->status = BW_ORDER_UNKNOWN;
+		item->step = "look_up";
+		item->error_text = "the reply names no order";
+	}
+}

@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ *
+ * work.c
+ *	  What the parts of the worker share: tasks and guarded transactions.
+ *
+ * src/work.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "settle.h"
+#include "store.h"
+#include "work.h"
+
+#define MAX_DELAYS 32
+
+BwTask *
+bw_task_create(BwWork *work, BwTaskKind kind, int64 id)
+{
+	MemoryContext cxt = AllocSetContextCreate(work->cxt, "bandwidth task",
+											  ALLOCSET_SMALL_SIZES);
+	BwTask	   *task = MemoryContextAllocZero(cxt, sizeof(BwTask));
+
+	task->kind = kind;
+	task->cxt = cxt;
+	task->id = id;
+	return task;
+}
+
+void
+bw_task_account(BwTask *task, const char *server, const char *role)
+{
+	MemoryContext old = MemoryContextSwitchTo(task->cxt);
+	Oid			roleid;
+
+	task->account.server = bw_config_server(server);
+	roleid = role ? get_role_oid(role, true) : task->account.server->owner;
+	if (!OidIsValid(roleid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\" does not exist", role)));
+	bw_config_check_usage(task->account.server, roleid);
+	task->account.credentials =
+		bw_config_require_credentials(task->account.server, roleid);
+	MemoryContextSwitchTo(old);
+}
+
+void
+bw_task_start(BwWork *work, BwTask *task, const BwCallSpec *spec)
+{
+	task->call = bw_api_start(work->api, task->cxt, &task->account, spec, task);
+}
+
+void
+bw_task_free(BwTask *task)
+{
+	MemoryContextDelete(task->cxt);
+}
+
+void
+bw_work_moved(BwWork *work, List *moved)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->cxt);
+	ListCell   *lc;
+
+	foreach(lc, moved)
+	{
+		BwMoved    *copy = palloc(sizeof(BwMoved));
+
+		*copy = *(BwMoved *) lfirst(lc);
+		work->moved = lappend(work->moved, copy);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+int64
+bw_work_delay_ms(const char *delays, int n, int64 beyond_ms)
+{
+	double		seconds[MAX_DELAYS];
+	int			count = bw_parse_delays(delays, seconds, MAX_DELAYS);
+
+	return n < count ? (int64) (seconds[n] * 1000) : beyond_ms;
+}
+
+bool
+bw_work_transaction(BwWork *work, BwStep step, void *arg, const char *what)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	BwStoreScope scope;
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		bw_store_begin(&scope);
+		step(work, arg);
+		bw_store_commit(&scope);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(cxt);
+		errcontext("%s", what);
+		EmitErrorReport();
+		FlushErrorState();
+		bw_store_abort(cxt);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	return done;
+}

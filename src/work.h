@@ -1,0 +1,77 @@
+/*-------------------------------------------------------------------------
+ *
+ * work.h
+ *	  What the parts of the worker share: its engine, its tasks, its clock.
+ *
+ * src/work.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_WORK_H
+#define BW_WORK_H
+
+#include "bandwidth.h"
+
+#include "api.h"
+#include "listener.h"
+#include "nodes/pg_list.h"
+
+/* What a call under way is for; its result goes to the part that began it. */
+typedef enum BwTaskKind
+{
+	BW_TASK_SUBMIT,				/* POST /orders */
+	BW_TASK_LOOK_UP,			/* GET /orders?customerOrderId= */
+	BW_TASK_POLL,				/* GET /orders/{id} */
+	BW_TASK_SUBSCRIPTION		/* POST, DELETE /subscriptions */
+} BwTaskKind;
+
+typedef struct BwTask
+{
+	BwTaskKind	kind;
+	MemoryContext cxt;			/* everything of this task */
+	BwAccount	account;
+	BwCall	   *call;
+	int64		id;				/* of the request or subscription */
+	int			attempts;		/* of the request, this one included */
+	const char *source;			/* of the event that it will cause */
+	void	   *detail;			/* the part's own */
+} BwTask;
+
+typedef struct BwWork
+{
+	MemoryContext cxt;			/* lives as long as the worker */
+	MemoryContext lap;			/* reset after each lap */
+	BwApi	   *api;
+	BwListener *listener;		/* NULL: port closed */
+	int64		boot_sends;		/* sends since start */
+
+	/* When each part wants its next turn; a kick sets them to now. */
+	TimestampTz submit_at;
+	TimestampTz reconcile_at;
+	TimestampTz inbox_at;
+	TimestampTz subscriptions_at;
+
+	List	   *groups;			/* BwGroupState *: back-off, coalescing */
+	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
+	bool		callbacks_come; /* a callback was believed since start */
+	bool		keys_changed;	/* credentials of callbacks: load them anew */
+} BwWork;
+
+/* A task with a memory context of its own below work->cxt. */
+extern BwTask *bw_task_create(BwWork *work, BwTaskKind kind, int64 id);
+/* Read server and credentials into the task; throws as config.h does. */
+extern void bw_task_account(BwTask *task, const char *server, const char *role);
+extern void bw_task_start(BwWork *work, BwTask *task, const BwCallSpec *spec);
+extern void bw_task_free(BwTask *task);
+
+/* Remember moved orders (List of BwMoved *) until they are told about. */
+extern void bw_work_moved(BwWork *work, List *moved);
+
+/* The n-th delay, in ms, of a list of seconds; the last one repeats. */
+extern int64 bw_work_delay_ms(const char *delays, int n, int64 beyond_ms);
+
+/* Run "step" in a transaction; an error is logged and false returned. */
+typedef void (*BwStep) (BwWork *work, void *arg);
+extern bool bw_work_transaction(BwWork *work, BwStep step, void *arg,
+								const char *what);
+
+#endif							/* BW_WORK_H */

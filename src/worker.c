@@ -1,0 +1,443 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The worker of one database: one event loop, no threads.
+ *
+ * What it must survive:
+ *	- any of its transactions failing: the part that failed tries again later;
+ *	- the port being taken: a warning, and another try every minute;
+ *	- DROP DATABASE, ALTER DATABASE ... RENAME, CREATE DATABASE ... TEMPLATE:
+ *	  it leaves.  DROP tells it so; the others only show by a lock on the
+ *	  database, for which it looks every two seconds;
+ *	- DROP EXTENSION: it leaves;
+ *	- settings of the database that would make its commits a lie or its
+ *	  transactions fail (synchronous_commit, read-only, time-outs, ...): they
+ *	  are overridden at start.
+ *
+ * It starts as the bootstrap superuser and does all its work as the owner of
+ * the extension's tables (store.c).
+ *
+ * src/worker.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "api.h"
+#include "compat.h"
+#include "listener.h"
+#include "receive.h"
+#include "reconcile.h"
+#include "registry.h"
+#include "settle.h"
+#include "store.h"
+#include "store_notifications.h"
+#include "store_requests.h"
+#include "submit.h"
+#include "subscribe.h"
+#include "work.h"
+#include "worker.h"
+
+/* Work is looked for at least this often, kicks or not. */
+#define SAFETY_TIMER_MS 10000
+/* How often the lock of a RENAME or TEMPLATE is looked for. */
+#define LOCK_PROBE_MS 2000
+/* A port that could not be opened is tried again after this. */
+#define LISTENER_RETRY_MS 60000
+/* Old notifications are looked for this often. */
+#define CLEANING_MS 60000
+/* Finished calls that share a transaction. */
+#define FINISHED_MAX 256
+#define MAX_SOCKETS 1000
+
+/* Timers of the loop itself. */
+typedef struct Clock
+{
+	TimestampTz safety_at;
+	TimestampTz probe_at;
+	TimestampTz listener_at;
+	TimestampTz cleaning_at;
+} Clock;
+
+static void start(Oid database);
+static void override_settings(void);
+static void prepare(BwWork *work, void *arg);
+static void main_loop(BwWork *work);
+static void sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock);
+static WaitEventSet *make_wait_set(const BwWork *work);
+static long timeout_ms(const BwWork *work, const Clock *clock);
+static bool database_is_wanted(void);
+static void open_listener(BwWork *work, Clock *clock);
+static void load_keys(BwWork *work, void *arg);
+static void log_listener(BwWork *work);
+static void take_finished(BwWork *work);
+static void do_what_is_due(BwWork *work, Clock *clock);
+static void tell(BwWork *work);
+static void forget_old(BwWork *work, void *arg);
+
+void
+bw_worker_main(Datum main_arg)
+{
+	Oid			database = DatumGetObjectId(main_arg);
+	BwWork	   *work;
+
+	start(database);
+	work = MemoryContextAllocZero(TopMemoryContext, sizeof(BwWork));
+	work->cxt = AllocSetContextCreate(TopMemoryContext, "bandwidth worker",
+									  ALLOCSET_DEFAULT_SIZES);
+	work->lap = AllocSetContextCreate(work->cxt, "bandwidth lap",
+									  ALLOCSET_DEFAULT_SIZES);
+	work->api = bw_api_create(work->cxt, MAX_SOCKETS);
+	work->keys_changed = true;
+	MemoryContextSwitchTo(work->lap);
+	if (bw_work_transaction(work, prepare, NULL, "starting"))
+		main_loop(work);
+	/* A database that is dropped or renamed is not there to come back to. */
+	if (bw_enabled)
+		bw_registry_worker_come_back();
+	proc_exit(0);
+}
+
+static void
+start(Oid database)
+{
+	bool		installed;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	if (!bw_registry_worker_enter(database))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	override_settings();
+	StartTransactionCommand();
+	installed = bw_store_installed();
+	CommitTransactionCommand();
+	if (!installed)
+		proc_exit(0);
+	pgstat_report_appname("bandwidth worker");
+	bw_registry_worker_healthy();
+}
+
+/* What ALTER DATABASE may have set, and we cannot work with. */
+static void
+override_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "10s"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"row_security", "on"},
+		{"session_replication_role", "origin"},
+		{"search_path", "pg_catalog, pg_temp"},
+		{"client_min_messages", "warning"},
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	/* "Claimed" and "stored" must be true after a crash. */
+	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* What was being sent when a worker ended before has an unknown outcome. */
+static void
+prepare(BwWork *work, void *arg)
+{
+	bw_store_forget_sends();
+}
+
+static void
+main_loop(BwWork *work)
+{
+	WaitEventSet *set = NULL;
+	Clock		clock;
+
+	clock.safety_at = clock.probe_at = GetCurrentTimestamp();
+	clock.listener_at = clock.cleaning_at = clock.safety_at;
+	for (;;)
+	{
+		MemoryContextSwitchTo(work->lap);
+		MemoryContextReset(work->lap);
+		sleep_until_something(work, &set, &clock);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			clock.listener_at = GetCurrentTimestamp();
+		}
+		if (bw_registry_worker_must_leave() || !bw_enabled)
+			return;
+		if (clock.probe_at <= GetCurrentTimestamp())
+		{
+			if (!database_is_wanted())
+				return;
+			clock.probe_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 LOCK_PROBE_MS);
+		}
+		if (bw_registry_worker_take_kick())
+			clock.safety_at = GetCurrentTimestamp();
+		if (work->listener == NULL && bw_listen_port > 0 &&
+			clock.listener_at <= GetCurrentTimestamp())
+		{
+			open_listener(work, &clock);
+			if (work->listener != NULL && set != NULL)
+			{
+				FreeWaitEventSet(set);
+				set = NULL;
+			}
+		}
+		do_what_is_due(work, &clock);
+		tell(work);
+		pgstat_report_stat(false);
+	}
+}
+
+static void
+sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock)
+{
+	WaitEvent	events[4];
+
+	if (*set == NULL)
+		*set = make_wait_set(work);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	(void) WaitEventSetWait(*set, timeout_ms(work, clock), events,
+							lengthof(events), PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	pgstat_report_activity(STATE_RUNNING, "working on orders");
+}
+
+static WaitEventSet *
+make_wait_set(const BwWork *work)
+{
+	WaitEventSet *set = bw_create_wait_event_set(TopMemoryContext, 4);
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, bw_api_fd(work->api), NULL, NULL);
+	if (work->listener != NULL)
+		AddWaitEventToSet(set, WL_SOCKET_READABLE,
+						  bw_listener_fd(work->listener), NULL, NULL);
+	return set;
+}
+
+static void
+sooner(long *timeout, TimestampTz at)
+{
+	long		ms;
+
+	if (at == DT_NOEND)
+		return;
+	ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+	*timeout = Min(*timeout, ms);
+}
+
+static long
+timeout_ms(const BwWork *work, const Clock *clock)
+{
+	long		timeout = SAFETY_TIMER_MS;
+	long		other;
+
+	sooner(&timeout, clock->safety_at);
+	sooner(&timeout, clock->probe_at);
+	sooner(&timeout, work->submit_at);
+	sooner(&timeout, work->reconcile_at);
+	sooner(&timeout, work->inbox_at);
+	sooner(&timeout, work->subscriptions_at);
+	other = bw_api_timeout_ms(work->api);
+	if (other >= 0)
+		timeout = Min(timeout, other);
+	other = work->listener ? bw_listener_timeout_ms(work->listener) : -1;
+	if (other >= 0)
+		timeout = Min(timeout, other);
+	return timeout;
+}
+
+/*
+ * RENAME and TEMPLATE lock the database before they wait for its sessions to
+ * leave; whoever cannot share that lock is being waited for.
+ */
+static bool
+database_is_wanted(void)
+{
+	LOCKTAG		tag;
+	bool		wanted;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	StartTransactionCommand();
+	wanted = LockAcquire(&tag, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	if (wanted)
+		wanted = bw_store_installed();
+	CommitTransactionCommand();
+	return wanted;
+}
+
+static void
+open_listener(BwWork *work, Clock *clock)
+{
+	BwListenerOptions options = {.addresses = bw_listen_addresses,
+		.port = bw_listen_port,.tls_cert_file = bw_tls_cert_file,
+	.tls_key_file = bw_tls_key_file};
+	MemoryContext old = MemoryContextSwitchTo(work->cxt);
+	char		error[256];
+
+	work->listener = bw_listener_open(&options, error, sizeof(error));
+	MemoryContextSwitchTo(old);
+	clock->listener_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 LISTENER_RETRY_MS);
+	if (work->listener == NULL)
+		ereport(WARNING,
+				(errmsg("could not listen for callbacks on port %d: %s",
+						bw_listen_port, error),
+				 errhint("Orders are polled meanwhile; the port is tried again every minute.")));
+	else
+		ereport(LOG,
+				(errmsg("listening for callbacks on port %d", bw_listen_port)));
+	work->keys_changed = true;
+}
+
+static void
+load_keys(BwWork *work, void *arg)
+{
+	BwListenerKey *keys;
+	int			count;
+
+	keys = bw_store_keys(&count);
+	bw_listener_set_keys(work->listener, keys, count);
+}
+
+static void
+log_listener(BwWork *work)
+{
+	const char *line;
+
+	while ((line = bw_listener_take_log(work->listener)) != NULL)
+		ereport(LOG, (errmsg("callback listener: %s", line)));
+}
+
+static void
+do_what_is_due(BwWork *work, Clock *clock)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (clock->safety_at <= now)
+	{
+		clock->safety_at = TimestampTzPlusMilliseconds(now, SAFETY_TIMER_MS);
+		work->submit_at = work->reconcile_at = now;
+		work->inbox_at = work->subscriptions_at = now;
+	}
+	if (work->listener != NULL)
+	{
+		if (work->keys_changed)
+			work->keys_changed =
+				!bw_work_transaction(work, load_keys, NULL, "reading callback credentials");
+		bw_listener_run(work->listener);
+		bw_receive_parked(work);
+		log_listener(work);
+	}
+	bw_api_run(work->api);
+	take_finished(work);
+	if (work->submit_at <= now)
+		bw_submit_lap(work);
+	if (work->inbox_at <= now)
+		bw_receive_inbox(work);
+	if (work->reconcile_at <= now)
+		bw_reconcile_lap(work);
+	if (work->subscriptions_at <= now)
+		bw_subscribe_lap(work);
+	if (clock->cleaning_at <= now)
+	{
+		clock->cleaning_at = TimestampTzPlusMilliseconds(now, CLEANING_MS);
+		(void) bw_work_transaction(work, forget_old, NULL, "deleting old notifications");
+	}
+}
+
+/* Hand finished calls to the part that began them. */
+static void
+take_finished(BwWork *work)
+{
+	BwTask	   *submitted[FINISHED_MAX];
+	BwTask	   *asked[FINISHED_MAX];
+	int			submits = 0;
+	int			questions = 0;
+	BwCall	   *call;
+
+	while (submits < FINISHED_MAX && questions < FINISHED_MAX &&
+		   (call = bw_api_take_finished(work->api)) != NULL)
+	{
+		BwTask	   *task = bw_call_arg(call);
+
+		switch (task->kind)
+		{
+			case BW_TASK_SUBMIT:
+				submitted[submits++] = task;
+				break;
+			case BW_TASK_LOOK_UP:
+			case BW_TASK_POLL:
+				asked[questions++] = task;
+				break;
+			case BW_TASK_SUBSCRIPTION:
+				bw_subscribe_finished(work, task);
+				break;
+		}
+	}
+	if (submits > 0)
+		bw_submit_finished(work, submitted, submits);
+	if (questions > 0)
+		bw_reconcile_finished(work, asked, questions);
+}
+
+static void
+notify_all(BwWork *work, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->moved)
+	{
+		BwMoved    *moved = lfirst(lc);
+
+		Async_Notify("bw_orders",
+					 psprintf("{\"id\": " INT64_FORMAT ", \"status\": \"%s\"}",
+							  moved->order_id, bw_order_status_name(moved->status)));
+	}
+}
+
+/*
+ * Tell sessions that wait, and listeners.  NOTIFY comes after the change and
+ * in a transaction of its own: a full queue costs the hint, not the change.
+ */
+static void
+tell(BwWork *work)
+{
+	if (work->moved == NIL)
+		return;
+	bw_registry_wake_waiters();
+	if (bw_notify)
+		(void) bw_work_transaction(work, notify_all, NULL, "notifying");
+	list_free_deep(work->moved);
+	work->moved = NIL;
+}
+
+static void
+forget_old(BwWork *work, void *arg)
+{
+	(void) bw_store_forget_notifications(bw_notification_retention_min);
+}

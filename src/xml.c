@@ -1,0 +1,1107 @@
+/*-------------------------------------------------------------------------
+ *
+ * xml.c
+ *	  Reads and writes the XML of Bandwidth's phone number API, version 1.
+ *
+ * The only file that knows libxml2, and plain C: nothing here throws, prints,
+ * keeps global state or touches the network.  Documents come from strangers
+ * (anybody may call the listener), so they are pulled through an
+ * xmlTextReader element by element and nothing is believed about them:
+ *
+ * - Bytes are looked at before libxml2 sees them (see inspect()).  A DOCTYPE
+ *   ends the reading there, so that libxml2's DTD code never runs; and only
+ *   encodings pass whose conversion cannot fail, because libxml2 reports a
+ *   failed conversion to a global handler, which prints.
+ * - Depth and the length of a text are limited.
+ * - A document that is cut short or goes on after its end is an error even if
+ *   its rows were handed out before: a short list must not look complete.
+ *
+ * What is read stands in tables: a Shape says which element goes into which
+ * member of a struct.  Bandwidth's pages disagree about letter case, wrappers
+ * and order, so names are compared without case, some wrappers may or may
+ * not be there, and order means nothing.
+ *
+ * src/xml.c
+ *-------------------------------------------------------------------------
+ */
+#include "xml.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libxml/xmlreader.h>
+#include <libxml/xmlwriter.h>
+
+#define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
+
+/* Level 1 is the document element. */
+#define LEVELS (BW_XML_MAX_DEPTH + 1)
+
+/* libxml2 2.12 made the error of a handler const. */
+#if LIBXML_VERSION >= 21200
+typedef const xmlError LibraryError;
+#else
+typedef xmlError LibraryError;
+#endif
+
+typedef enum Step
+{
+	STEP_OPEN,
+	STEP_CLOSE,
+	STEP_END,
+	STEP_ERROR
+} Step;
+
+/*
+ * A document on its way through the reader.
+ *
+ * After STEP_CLOSE, "value" is the trimmed text of the element that ends, or
+ * NULL if it has none or has elements inside.
+ */
+typedef struct Stream
+{
+	xmlTextReaderPtr reader;
+	const char *name[LEVELS];	/* local names, which live as long as reader */
+	int			depth;
+	bool		seen_root;
+	bool		empty;			/* "<a/>": its end is still to be reported */
+	bool		ended;			/* element at depth has been reported closed */
+	bool		leaf;			/* no element inside, so far */
+	char		text[BW_XML_MAX_TEXT + 1];
+	size_t		text_len;
+	const char *value;
+	bool		failed;
+	BwXmlProblem problem;
+} Stream;
+
+/*
+ * Errors being read.  An error is open from its element's start to its end;
+ * they nest, as in Errors/Error.
+ */
+typedef struct ErrorFrame
+{
+	int			depth;
+	bool		needs_code;		/* without a code it is a mere wrapper */
+	BwReplyError error;
+} ErrorFrame;
+
+typedef struct ErrorReader
+{
+	BwReplyErrors *found;
+	ErrorFrame	frames[LEVELS];
+	int			open;
+} ErrorReader;
+
+/* How an element's text is stored. */
+typedef enum BindKind
+{
+	BIND_TEXT,					/* char * */
+	BIND_NAME,					/* char *, the element's name itself */
+	BIND_QUANTITY,				/* int64_t, -1: absent */
+	BIND_FLAG,					/* int, -1: absent */
+	BIND_TEXTS					/* BwTexts */
+} BindKind;
+
+/*
+ * An element's place and the member that takes its text; the first element
+ * that has one wins.
+ *
+ * "path" is relative: names joined by '/'; one that begins with '*' is the
+ * end of a longer name; a last '#' is a telephone number at any depth.
+ */
+typedef struct Binding
+{
+	const char *path;
+	BindKind	kind;
+	size_t		offset;
+} Binding;
+
+/* A document of one thing.  Paths begin below the root or below wrappers. */
+typedef struct Shape
+{
+	const char *const *wrappers;
+	const Binding *bindings;
+	int			count;
+	size_t		size;
+} Shape;
+
+/* A document of many things.  Paths begin below the row's element. */
+typedef struct ListShape
+{
+	const char *const *rows;
+	const Binding *bindings;
+	int			count;
+	int			needs;			/* field that a row must have; -1: any one */
+} ListShape;
+
+typedef struct RowValues
+{
+	char	   *field[BW_FIELD_COUNT_OF];
+} RowValues;
+
+struct BwList
+{
+	Stream		stream;
+	ErrorReader reader;
+	BwReplyErrors errors;
+	const ListShape *shape;
+	RowValues	row;
+	int			row_depth;		/* 0: between rows */
+	bool		done;
+	char	   *next_query;
+	int64_t		total;
+};
+
+#define IN_ORDER(member) offsetof(BwOrderReply, member)
+
+/* "Orders" and "Disconnects": POST echoes and GET reads the same elements. */
+static const char *const order_wrappers[] = {
+	"Orders", "Order", "orderRequest", "DisconnectTelephoneNumberOrder", NULL
+};
+static const Binding order_bindings[] = {
+	{"id", BIND_TEXT, IN_ORDER(id)},
+	{"orderId", BIND_TEXT, IN_ORDER(id)},
+	{"CustomerOrderId", BIND_TEXT, IN_ORDER(customer_order_id)},
+	{"Name", BIND_TEXT, IN_ORDER(name)},
+	{"OrderStatus", BIND_TEXT, IN_ORDER(status)},
+	{"*OrderType", BIND_NAME, IN_ORDER(type)},
+	{"SiteId", BIND_TEXT, IN_ORDER(site_id)},
+	{"PeerId", BIND_TEXT, IN_ORDER(peer_id)},
+	{"CreatedByUser", BIND_TEXT, IN_ORDER(created_by)},
+	{"OrderCreateDate", BIND_TEXT, IN_ORDER(created)},
+	{"OrderCompleteDate", BIND_TEXT, IN_ORDER(completed_at)},
+	{"LastModifiedDate", BIND_TEXT, IN_ORDER(last_modified)},
+	{"Summary", BIND_TEXT, IN_ORDER(summary)},
+	{"CompletedQuantity", BIND_QUANTITY, IN_ORDER(completed_quantity)},
+	{"FailedQuantity", BIND_QUANTITY, IN_ORDER(failed_quantity)},
+	{"PendingQuantity", BIND_QUANTITY, IN_ORDER(pending_quantity)},
+	{"PartialAllowed", BIND_FLAG, IN_ORDER(partial_allowed)},
+	{"BackOrderRequested", BIND_FLAG, IN_ORDER(back_order_requested)},
+	{"*OrderType/Quantity", BIND_QUANTITY, IN_ORDER(quantity)},
+	{"*OrderType/EnableLCA", BIND_FLAG, IN_ORDER(enable_lca)},
+	{"*OrderType/AreaCode", BIND_TEXT, IN_ORDER(area_code)},
+	{"*OrderType/NpaNxx", BIND_TEXT, IN_ORDER(npanxx)},
+	{"*OrderType/NpaNxxX", BIND_TEXT, IN_ORDER(npanxxx)},
+	{"*OrderType/RateCenter", BIND_TEXT, IN_ORDER(rate_center)},
+	{"*OrderType/City", BIND_TEXT, IN_ORDER(city)},
+	{"*OrderType/State", BIND_TEXT, IN_ORDER(state)},
+	{"*OrderType/Zip", BIND_TEXT, IN_ORDER(zip)},
+	{"*OrderType/LATA", BIND_TEXT, IN_ORDER(lata)},
+	{"*OrderType/TollFreeVanity", BIND_TEXT, IN_ORDER(toll_free_vanity)},
+	{"*OrderType/TollFreeWildCardPattern", BIND_TEXT,
+	IN_ORDER(toll_free_wildcard_pattern)},
+	{"*OrderType/LocalVanity", BIND_TEXT, IN_ORDER(local_vanity)},
+	{"*OrderType/EndsIn", BIND_FLAG, IN_ORDER(ends_in)},
+	{"*OrderType/TelephoneNumberList/#", BIND_TEXTS, IN_ORDER(requested)},
+	{"*OrderType/ReservationIdList/ReservationId", BIND_TEXTS,
+	IN_ORDER(reservation_ids)},
+	{"CompletedNumbers/#", BIND_TEXTS, IN_ORDER(completed)},
+	{"DisconnectedTelephoneNumberList/#", BIND_TEXTS, IN_ORDER(completed)},
+	{"FailedNumbers/#", BIND_TEXTS, IN_ORDER(failed)}
+};
+static const Shape order_shape = {
+	order_wrappers, order_bindings, COUNT(order_bindings), sizeof(BwOrderReply)
+};
+
+#define IN_NOTIFICATION(member) offsetof(BwNotification, member)
+
+/* "Order webhooks" and "Event webhooks" */
+static const char *const no_wrappers[] = {NULL};
+static const Binding notification_bindings[] = {
+	{"SubscriptionId", BIND_TEXT, IN_NOTIFICATION(subscription_id)},
+	{"OrderType", BIND_TEXT, IN_NOTIFICATION(order_type)},
+	{"OrderId", BIND_TEXT, IN_NOTIFICATION(order_id)},
+	{"CustomerOrderId", BIND_TEXT, IN_NOTIFICATION(customer_order_id)},
+	{"Status", BIND_TEXT, IN_NOTIFICATION(status)},
+	{"Message", BIND_TEXT, IN_NOTIFICATION(message)},
+	{"Note", BIND_TEXT, IN_NOTIFICATION(note)},
+	{"LastModifiedDate", BIND_TEXT, IN_NOTIFICATION(last_modified)},
+	{"EventType", BIND_TEXT, IN_NOTIFICATION(event_type)},
+	{"CompletedTelephoneNumbers/#", BIND_TEXTS, IN_NOTIFICATION(numbers)},
+	{"ImpactedTelephoneNumbers/#", BIND_TEXTS, IN_NOTIFICATION(impacted)}
+};
+static const Shape notification_shape = {
+	no_wrappers, notification_bindings, COUNT(notification_bindings),
+	sizeof(BwNotification)
+};
+
+#define IN_NUMBER(member) offsetof(BwNumberReply, member)
+
+/*
+ * "Get phone number", "Get phone number details" and "Reservations".  Details
+ * have a Status of features deeper down, so depth matters here.
+ */
+static const char *const number_wrappers[] = {
+	"TelephoneNumberDetails", "TelephoneNumberDetail", "TelephoneNumbers",
+	"TelephoneNumber", "Reservation", "TNReservation", NULL
+};
+static const Binding number_bindings[] = {
+	{"FullNumber", BIND_TEXT, IN_NUMBER(telephone_number)},
+	{"TelephoneNumber", BIND_TEXT, IN_NUMBER(telephone_number)},
+	{"ReservedTn", BIND_TEXT, IN_NUMBER(telephone_number)},
+	{"Status", BIND_TEXT, IN_NUMBER(status)},
+	{"OrderId", BIND_TEXT, IN_NUMBER(order_id)},
+	{"OrderType", BIND_TEXT, IN_NUMBER(order_type)},
+	{"OrderCreateDate", BIND_TEXT, IN_NUMBER(order_created)},
+	{"InServiceDate", BIND_TEXT, IN_NUMBER(in_service_date)},
+	{"LastModifiedDate", BIND_TEXT, IN_NUMBER(last_modified)},
+	{"LastModified", BIND_TEXT, IN_NUMBER(last_modified)},
+	{"SiteId", BIND_TEXT, IN_NUMBER(site_id)},
+	{"Site/Id", BIND_TEXT, IN_NUMBER(site_id)},
+	{"PeerId", BIND_TEXT, IN_NUMBER(peer_id)},
+	{"SipPeer/PeerId", BIND_TEXT, IN_NUMBER(peer_id)},
+	{"SipPeer/Id", BIND_TEXT, IN_NUMBER(peer_id)},
+	{"AccountId", BIND_TEXT, IN_NUMBER(account_id)},
+	{"Account", BIND_TEXT, IN_NUMBER(account_id)},
+	{"City", BIND_TEXT, IN_NUMBER(city)},
+	{"State", BIND_TEXT, IN_NUMBER(state)},
+	{"RateCenter", BIND_TEXT, IN_NUMBER(rate_center)},
+	{"LATA", BIND_TEXT, IN_NUMBER(lata)},
+	{"Tier", BIND_TEXT, IN_NUMBER(tier)},
+	{"VendorId", BIND_TEXT, IN_NUMBER(vendor_id)},
+	{"VendorName", BIND_TEXT, IN_NUMBER(vendor_name)},
+	{"ReservationId", BIND_TEXT, IN_NUMBER(reservation_id)},
+	{"ReservationExpires", BIND_TEXT, IN_NUMBER(reservation_expires)}
+};
+static const Shape number_shape = {
+	number_wrappers, number_bindings, COUNT(number_bindings),
+	sizeof(BwNumberReply)
+};
+
+#define FIELD(name) \
+	BIND_TEXT, offsetof(RowValues, field) + (name) * sizeof(char *)
+
+/*
+ * "Search for numbers".  A row is a detail, or a TelephoneNumber that holds
+ * either the number or, in older replies, the details.
+ */
+static const char *const number_rows[] = {
+	"TelephoneNumberDetail", "TelephoneNumberDetails", "TelephoneNumber",
+	"FullNumber", NULL
+};
+static const Binding number_row[] = {
+	{"#", FIELD(BW_FIELD_NUMBER)},
+	{"City", FIELD(BW_FIELD_CITY)},
+	{"State", FIELD(BW_FIELD_STATE)},
+	{"RateCenter", FIELD(BW_FIELD_RATE_CENTER)},
+	{"LATA", FIELD(BW_FIELD_LATA)},
+	{"Tier", FIELD(BW_FIELD_TIER)},
+	{"VendorId", FIELD(BW_FIELD_VENDOR_ID)},
+	{"VendorName", FIELD(BW_FIELD_VENDOR_NAME)}
+};
+static const char *const npanxx_rows[] = {"AvailableNpaNxx", NULL};
+static const Binding npanxx_row[] = {
+	{"City", FIELD(BW_FIELD_CITY)},
+	{"State", FIELD(BW_FIELD_STATE)},
+	{"Npa", FIELD(BW_FIELD_NPA)},
+	{"Nxx", FIELD(BW_FIELD_NXX)},
+	{"Quantity", FIELD(BW_FIELD_QUANTITY)}
+};
+static const char *const order_rows[] = {"OrderIdUserIdDate", NULL};
+static const Binding order_row[] = {
+	{"orderId", FIELD(BW_FIELD_ID)},
+	{"id", FIELD(BW_FIELD_ID)},
+	{"accountId", FIELD(BW_FIELD_ACCOUNT_ID)},
+	{"CustomerOrderId", FIELD(BW_FIELD_CUSTOMER_ORDER_ID)},
+	{"userId", FIELD(BW_FIELD_USER_ID)},
+	{"OrderType", FIELD(BW_FIELD_ORDER_TYPE)},
+	{"OrderStatus", FIELD(BW_FIELD_STATUS)},
+	{"OrderDate", FIELD(BW_FIELD_DATE)},
+	{"lastModifiedDate", FIELD(BW_FIELD_LAST_MODIFIED)},
+	{"CountOfTNs", FIELD(BW_FIELD_COUNT)},
+	{"Summary", FIELD(BW_FIELD_SUMMARY)}
+};
+static const char *const site_rows[] = {"Site", NULL};
+static const Binding site_row[] = {
+	{"Id", FIELD(BW_FIELD_ID)},
+	{"SiteId", FIELD(BW_FIELD_ID)},
+	{"Name", FIELD(BW_FIELD_NAME)},
+	{"Description", FIELD(BW_FIELD_DESCRIPTION)}
+};
+static const char *const peer_rows[] = {"SipPeer", NULL};
+static const Binding peer_row[] = {
+	{"PeerId", FIELD(BW_FIELD_ID)},
+	{"Id", FIELD(BW_FIELD_ID)},
+	{"PeerName", FIELD(BW_FIELD_NAME)},
+	{"Name", FIELD(BW_FIELD_NAME)},
+	{"Description", FIELD(BW_FIELD_DESCRIPTION)},
+	{"IsDefaultPeer", FIELD(BW_FIELD_IS_DEFAULT)}
+};
+
+#define CALLBACK "CallbackSubscription/"
+#define CREDENTIALS CALLBACK "CallbackCredentials/BasicAuthentication/"
+
+static const char *const subscription_rows[] = {"Subscription", NULL};
+static const Binding subscription_row[] = {
+	{"SubscriptionId", FIELD(BW_FIELD_ID)},
+	{"id", FIELD(BW_FIELD_ID)},
+	{"OrderType", FIELD(BW_FIELD_ORDER_TYPE)},
+	{"EventType", FIELD(BW_FIELD_EVENT_TYPE)},
+	{"OrderId", FIELD(BW_FIELD_ORDER_ID)},
+	{CALLBACK "URL", FIELD(BW_FIELD_URL)},
+	{CALLBACK "Expiry", FIELD(BW_FIELD_EXPIRY)},
+	{CALLBACK "Status", FIELD(BW_FIELD_STATUS)},
+	{CALLBACK "NumberFormat", FIELD(BW_FIELD_NUMBER_FORMAT)},
+	{CREDENTIALS "Username", FIELD(BW_FIELD_USERNAME)},
+	{"EmailSubscription/Email", FIELD(BW_FIELD_EMAIL)},
+	{"EmailSubscription/DigestRequested", FIELD(BW_FIELD_DIGEST)}
+};
+static const char *const history_rows[] = {"OrderHistory", NULL};
+static const Binding history_row[] = {
+	{"OrderDate", FIELD(BW_FIELD_DATE)},
+	{"Note", FIELD(BW_FIELD_NOTE)},
+	{"Author", FIELD(BW_FIELD_USER_ID)},
+	{"Status", FIELD(BW_FIELD_STATUS)},
+	{"Difference", FIELD(BW_FIELD_DIFFERENCE)}
+};
+
+#define ROW(bindings) bindings, COUNT(bindings)
+
+static const ListShape list_shapes[] = {
+	[BW_LIST_AVAILABLE_NUMBERS] = {number_rows, ROW(number_row), BW_FIELD_NUMBER},
+	[BW_LIST_AVAILABLE_NPANXX] = {npanxx_rows, ROW(npanxx_row), -1},
+	[BW_LIST_ORDERS] = {order_rows, ROW(order_row), -1},
+	[BW_LIST_NUMBERS] = {number_rows, ROW(number_row), BW_FIELD_NUMBER},
+	[BW_LIST_SITES] = {site_rows, ROW(site_row), -1},
+	[BW_LIST_SIP_PEERS] = {peer_rows, ROW(peer_row), -1},
+	[BW_LIST_SUBSCRIPTIONS] = {subscription_rows, ROW(subscription_row), -1},
+	[BW_LIST_HISTORY] = {history_rows, ROW(history_row), -1}
+};
+
+static bool decode(const Shape *shape, const char *data, size_t len, void *target,
+				   BwReplyErrors *errors, char **root, BwXmlProblem *problem);
+static void prepare_struct(const Shape *shape, void *target);
+static void free_struct(const Shape *shape, void *target);
+static int	wrapped_depth(const Stream *stream, const Shape *shape);
+static bool bind_element(const Stream *stream, int base, const Binding *bindings,
+						 int count, void *target);
+static bool bind_value(const Stream *stream, const Binding *binding, void *slot);
+static bool lies_at(const Stream *stream, int base, const char *path);
+static bool name_is(const char *name, const char *pattern, size_t len);
+static bool name_in(const char *name, const char *const *names);
+static bool holds_number(const Stream *stream);
+
+static Step list_step(BwList *list);
+static bool list_close_element(BwList *list);
+static bool list_row_complete(const BwList *list);
+static void list_free_row(BwList *list);
+static bool list_read_head(BwList *list);
+static char *query_of_link(const char *link);
+
+static void errors_open(ErrorReader *reader, const Stream *stream);
+static bool errors_close(ErrorReader *reader, const Stream *stream);
+static bool errors_read(ErrorFrame *frame, ErrorReader *reader, const Stream *stream);
+static bool errors_keep(ErrorReader *reader, const ErrorFrame *frame);
+static void errors_abandon(ErrorReader *reader);
+static void free_error(BwReplyError *error);
+
+static bool stream_open(Stream *stream, const char *data, size_t len);
+static void stream_close(Stream *stream);
+static Step stream_step(Stream *stream);
+static Step stream_node(Stream *stream, bool *skip);
+static Step stream_push(Stream *stream);
+static Step stream_pop(Stream *stream);
+static Step stream_end(Stream *stream);
+static bool stream_text(Stream *stream);
+static Step stream_fail(Stream *stream, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
+static void on_library_error(void *arg, LibraryError *error);
+
+static bool set_text(char **slot, const char *text);
+static bool add_text(BwTexts *texts, const char *text);
+static void free_texts(BwTexts *texts);
+static int64_t quantity_of(const char *text);
+static int	flag_of(const char *text);
+
+
+/* ---------- decoding documents of one thing ---------- */
+
+bool
+bw_xml_decode_errors(const char *data, size_t len, BwReplyErrors *errors,
+					 BwXmlProblem *problem)
+{
+	static const Shape nothing = {no_wrappers, NULL, 0};
+
+	memset(errors, 0, sizeof(*errors));
+	if (decode(&nothing, data, len, NULL, errors, NULL, problem))
+		return true;
+	bw_xml_free_errors(errors);
+	return false;
+}
+
+void
+bw_xml_free_errors(BwReplyErrors *errors)
+{
+	if (errors == NULL)
+		return;
+	for (int i = 0; i < errors->count; i++)
+		free_error(&errors->items[i]);
+	free(errors->items);
+	memset(errors, 0, sizeof(*errors));
+}
+
+BwOrderReply *
+bw_xml_decode_order(const char *data, size_t len, BwXmlProblem *problem)
+{
+	BwOrderReply *reply = calloc(1, sizeof(BwOrderReply));
+
+	if (reply == NULL)
+		set_problem(problem, OUT_OF_MEMORY);
+	else if (!decode(&order_shape, data, len, reply, &reply->errors,
+					 &reply->root, problem))
+	{
+		bw_xml_free_order(reply);
+		reply = NULL;
+	}
+	return reply;
+}
+
+void
+bw_xml_free_order(BwOrderReply *reply)
+{
+	if (reply == NULL)
+		return;
+	free_struct(&order_shape, reply);
+	free(reply->root);
+	bw_xml_free_errors(&reply->errors);
+	free(reply);
+}
+
+BwNotification *
+bw_xml_decode_notification(const char *data, size_t len, BwXmlProblem *problem)
+{
+	BwNotification *notification = calloc(1, sizeof(BwNotification));
+	char	   *root = NULL;
+	bool		ok = false;
+
+	if (notification == NULL)
+		set_problem(problem, OUT_OF_MEMORY);
+	else if (decode(&notification_shape, data, len, notification, NULL, &root,
+					problem))
+	{
+		ok = name_is(root, "Notification", strlen("Notification"));
+		if (!ok)
+			set_problem(problem, "not a Notification");
+	}
+	free(root);
+	if (ok)
+		return notification;
+	bw_xml_free_notification(notification);
+	return NULL;
+}
+
+void
+bw_xml_free_notification(BwNotification *notification)
+{
+	if (notification == NULL)
+		return;
+	free_struct(&notification_shape, notification);
+	free(notification);
+}
+
+BwNumberReply *
+bw_xml_decode_number(const char *data, size_t len, BwXmlProblem *problem)
+{
+	BwNumberReply *reply = calloc(1, sizeof(BwNumberReply));
+
+	if (reply == NULL)
+		set_problem(problem, OUT_OF_MEMORY);
+	else if (!decode(&number_shape, data, len, reply, &reply->errors, NULL,
+					 problem))
+	{
+		bw_xml_free_number(reply);
+		reply = NULL;
+	}
+	return reply;
+}
+
+void
+bw_xml_free_number(BwNumberReply *reply)
+{
+	if (reply == NULL)
+		return;
+	free_struct(&number_shape, reply);
+	bw_xml_free_errors(&reply->errors);
+	free(reply);
+}
+
+/*
+ * Read a whole document into "target", which is zeroed, and "errors".
+ *
+ * "errors" and "root" may be NULL.  On failure the caller frees what was
+ * stored so far.
+ */
+static bool
+decode(const Shape *shape, const char *data, size_t len, void *target,
+	   BwReplyErrors *errors, char **root, BwXmlProblem *problem)
+{
+	Stream		stream;
+	ErrorReader reader = {.found = errors};
+	Step		step = STEP_ERROR;
+
+	prepare_struct(shape, target);
+	if (stream_open(&stream, data, len))
+		while ((step = stream_step(&stream)) < STEP_END)
+			if (!decode_step(&stream, step, shape, target, &reader, root))
+				step = stream_fail(&stream, OUT_OF_MEMORY);
+	*problem = stream.problem;
+	errors_abandon(&reader);
+	stream_close(&stream);
+	return step == STEP_END;
+}
+
+/* False: out of memory. */
+static bool
+decode_step(Stream *stream, Step step, const Shape *shape, void *target,
+			ErrorReader *reader, char **root)
+{
+	if (step == STEP_OPEN)
+	{
+		errors_open(reader, stream);
+		if (stream->depth == 1 && root != NULL)
+			return set_text(root, stream->name[1]);
+		return true;
+	}
+	return errors_close(reader, stream) &&
+		bind_element(stream, wrapped_depth(stream, shape->wrappers),
+					 shape->bindings, shape->count, target);
+}
+
+/* The level below which the shape's paths begin. */
+static int
+wrapped_depth(const Stream *stream, const char *const *wrappers)
+{
+	int			level = 1;
+
+	while (level + 1 < stream->depth &&
+		   name_in(stream->name[level + 1], wrappers))
+		level++;
+	return level;
+}
+
+static void
+prepare_struct(const Shape *shape, void *target)
+{
+	for (int i = 0; i < shape->count; i++)
+	{
+		void	   *slot = (char *) target + shape->bindings[i].offset;
+
+		if (shape->bindings[i].kind == BIND_QUANTITY)
+			*(int64_t *) slot = -1;
+		else if (shape->bindings[i].kind == BIND_FLAG)
+			*(int *) slot = -1;
+	}
+}
+
+/* Several bindings may share a member, so what is freed is also cleared. */
+static void
+free_struct(const Shape *shape, void *target)
+{
+	for (int i = 0; i < shape->count; i++)
+	{
+		void	   *slot = (char *) target + shape->bindings[i].offset;
+
+		switch (shape->bindings[i].kind)
+		{
+			case BIND_TEXT:
+			case BIND_NAME:
+				free(*(char **) slot);
+				*(char **) slot = NULL;
+				break;
+			case BIND_TEXTS:
+				free_texts(slot);
+				break;
+			case BIND_QUANTITY:
+			case BIND_FLAG:
+				break;
+		}
+	}
+}
+
+/* Store the element that just ended.  False: out of memory. */
+static bool
+bind_element(const Stream *stream, int base, const Binding *bindings, int count,
+			 void *target)
+{
+	for (int i = 0; i < count; i++)
+		if (lies_at(stream, base, bindings[i].path) &&
+			!bind_value(stream, bindings[i].kind,
+						(char *) target + bindings[i].offset))
+			return false;
+	return true;
+}
+
+static bool
+bind_value(const Stream *stream, BindKind kind, void *slot)
+{
+	const char *value = stream->value;
+
+	if (kind == BIND_NAME)
+		return set_text(slot, stream->name[stream->depth]);
+	if (value == NULL)
+		return true;
+	switch (kind)
+	{
+		case BIND_NAME:
+		case BIND_TEXT:
+			return set_text(slot, value);
+		case BIND_TEXTS:
+			return add_text(slot, value);
+		case BIND_QUANTITY:
+			if (*(int64_t *) slot < 0)
+				*(int64_t *) slot = quantity_of(value);
+			break;
+		case BIND_FLAG:
+			if (*(int *) slot < 0)
+				*(int *) slot = flag_of(value);
+			break;
+	}
+	return true;
+}
+
+static bool
+lies_at(const Stream *stream, int base, const char *path)
+{
+	for (int level = base + 1;; level++)
+	{
+		size_t		len = strcspn(path, "/");
+
+		if (*path == '#')
+			return holds_number(stream);
+		if (level > stream->depth || !name_is(stream->name[level], path, len))
+			return false;
+		if (path[len] == '\0')
+			return level == stream->depth;
+		path += len + 1;
+	}
+}
+
+/* "pattern" has "len" bytes; '*' stands for at least one of the name's. */
+static bool
+name_is(const char *name, const char *pattern, size_t len)
+{
+	size_t		name_len = strlen(name);
+
+	if (*pattern == '*')
+	{
+		pattern++;
+		len--;
+		if (name_len <= len)
+			return false;
+		name += name_len - len;
+	}
+	else if (name_len != len)
+		return false;
+	return xmlStrncasecmp(BAD_CAST name, BAD_CAST pattern, (int) len) == 0;
+}
+
+static bool
+name_in(const char *name, const char *const *names)
+{
+	for (; *names != NULL; names++)
+		if (name_is(name, *names, strlen(*names)))
+			return true;
+	return false;
+}
+
+/*
+ * Is this a telephone number?  TelephoneNumber also wraps FullNumber, and
+ * then has no value of its own; TelephoneNumbers is the name of a number in
+ * one schema of "Order webhooks".
+ */
+static bool
+holds_number(const Stream *stream)
+{
+	return stream->value != NULL &&
+		name_in(stream->name[stream->depth], number_names) &&
+		strpbrk(stream->value, "0123456789") != NULL;
+}
+
+/* ---------- decoding lists ---------- */
+
+BwList *
+bw_xml_list_open(BwListKind kind, const char *data, size_t len)
+{
+	BwList	   *list = calloc(1, sizeof(BwList));
+
+	if (list == NULL)
+		return NULL;
+	list->shape = &list_shapes[kind];
+	list->reader.found = &list->errors;
+	list->total = -1;
+	if (len == 0)				/* 204: no rows */
+		list->last = STEP_END;
+	else
+		list->last = stream_open(&list->stream, data, len) ? STEP_OPEN : STEP_ERROR;
+	return list;
+}
+
+/* An error is final, as is the end. */
+BwNext
+bw_xml_list_next(BwList *list, BwRow *row)
+{
+	list_free_row(list);
+	memset(row, 0, sizeof(*row));
+	while (list->last < STEP_END)
+	{
+		list->last = stream_step(&list->stream);
+		if (!list_step(list))
+			list->last = stream_fail(&list->stream, OUT_OF_MEMORY);
+		if (list->row_complete)
+		{
+			list->row_complete = false;
+			for (int i = 0; i < BW_FIELD_COUNT_OF; i++)
+				row->field[i] = list->row.field[i];
+			return BW_NEXT_ROW;
+		}
+	}
+	return list->last == STEP_END ? BW_NEXT_END : BW_NEXT_ERROR;
+}
+
+const BwReplyErrors *
+bw_xml_list_errors(const BwList *list)
+{
+	return &list->errors;
+}
+
+const char *
+bw_xml_list_next_query(const BwList *list)
+{
+	return list->next_query;
+}
+
+int64_t
+bw_xml_list_total(const BwList *list)
+{
+	return list->total;
+}
+
+const char *
+bw_xml_list_problem(const BwList *list)
+{
+	return list->stream.problem.text;
+}
+
+void
+bw_xml_list_close(BwList *list)
+{
+	if (list == NULL)
+		return;
+	list_free_row(list);
+	errors_abandon(&list->reader);
+	bw_xml_free_errors(&list->errors);
+	stream_close(&list->stream);
+	free(list->next_query);
+	free(list);
+}
+
+/* Take in one step of the stream.  False: out of memory. */
+static bool
+list_step(BwList *list)
+{
+	Stream	   *stream = &list->stream;
+
+	if (list->last == STEP_OPEN)
+	{
+		errors_open(&list->reader, stream);
+		if (list->row_depth == 0 && list->reader.open == 0 &&
+			name_in(stream->name[stream->depth], list->shape->rows))
+			list->row_depth = stream->depth;
+		return true;
+	}
+	if (list->last != STEP_CLOSE)
+		return true;
+	if (!errors_close(&list->reader, stream))
+		return false;
+	if (list->row_depth == 0)
+		return list_read_head(list);
+	return list_read_row(list);
+}
+
+static bool
+list_read_row(BwList *list)
+{
+	if (!bind_element(&list->stream, list->row_depth, list->shape->bindings,
+					  list->shape->count, &list->row))
+		return false;
+	if (list->stream.depth > list->row_depth)
+		return true;
+	list->row_depth = 0;
+	list->row_complete = row_has(&list->row, list->shape->needs);
+	if (!list->row_complete)
+		list_free_row(list);
+	return true;
+}
+
+/* Empty elements are no rows; "needs" -1 asks for any field. */
+static bool
+row_has(const RowValues *row, int needs)
+{
+	if (needs >= 0)
+		return row->field[needs] != NULL;
+	for (int i = 0; i < BW_FIELD_COUNT_OF; i++)
+		if (row->field[i] != NULL)
+			return true;
+	return false;
+}
+
+static void
+list_free_row(BwList *list)
+{
+	for (int i = 0; i < BW_FIELD_COUNT_OF; i++)
+		free(list->row.field[i]);
+	memset(&list->row, 0, sizeof(list->row));
+}
+
+/* What stands around the rows. */
+static bool
+list_read_head(BwList *list)
+{
+	const Stream *stream = &list->stream;
+
+	if (stream->value == NULL)
+		return true;
+	if (list->total < 0 && name_in(stream->name[stream->depth], total_names))
+		list->total = quantity_of(stream->value);
+	if (list->next_query == NULL && stream->depth > 1 &&
+		lies_at(stream, stream->depth - 2, "Links/next"))
+		return query_of_link(stream->value, &list->next_query);
+	return true;
+}
+
+/*
+ * Get the query of 'Link=<https://host/path?query>;rel="next";'.
+ *
+ * It goes into an URL of ours, so what has no place in one is escaped.  Left
+ * alone when there is none.  False: out of memory.
+ */
+static bool
+query_of_link(const char *link, char **query)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	const char *begin = strchr(link, '<');
+	const char *end = begin ? strchr(begin, '>') : NULL;
+	char	   *to;
+
+	begin = end ? memchr(begin, '?', end - begin) : NULL;
+	if (begin == NULL || begin + 1 == end)
+		return true;
+	*query = to = malloc(3 * (end - begin));
+	if (to == NULL)
+		return false;
+	while (++begin < end)
+	{
+		unsigned char c = *begin;
+
+		if (c > ' ' && c < 0x7f && strchr("\"#\\^`{|}", c) == NULL)
+			*to++ = c;
+		else
+		{
+			*to++ = '%';
+			*to++ = hex[c >> 4];
+			*to++ = hex[c & 15];
+		}
+	}
+	*to = '\0';
+	return true;
+}
+
+/* ---------- errors, in the shapes of "Errors" ---------- */
+
+static void
+errors_open(ErrorReader *reader, const Stream *stream)
+{
+	const char *name = stream->name[stream->depth];
+
+	if (reader->found == NULL)
+		return;
+	if (name_in(name, error_names))
+		errors_push(reader, stream->depth, false);
+	else if (name_is(name, "Errors", strlen("Errors")))
+		errors_push(reader, stream->depth, true);
+}
+
+static void
+errors_push(ErrorReader *reader, int depth, bool needs_code)
+{
+	ErrorFrame *frame = &reader->frames[reader->open++];
+
+	memset(frame, 0, sizeof(*frame));
+	frame->depth = depth;
+	frame->needs_code = needs_code;
+}
+
+/* False: out of memory. */
+static bool
+errors_close(ErrorReader *reader, const Stream *stream)
+{
+	ErrorFrame *frame;
+
+	if (reader->found == NULL)
+		return true;
+	/* a code without an element of its own around it */
+	if (reader->open == 0 && stream->value != NULL && stream->depth > 1 &&
+		name_in(stream->name[stream->depth], bare_error_names))
+		errors_push(reader, stream->depth - 1, true);
+	if (reader->open == 0)
+		return true;
+	frame = &reader->frames[reader->open - 1];
+	if (stream->value != NULL && !errors_read(reader, frame, stream))
+		return false;
+	if (frame->depth < stream->depth)
+		return true;
+	reader->open--;
+	return errors_keep(reader, frame);
+}
+
+/* Take in an element inside the error.  False: out of memory. */
+static bool
+errors_read(ErrorReader *reader, ErrorFrame *frame, const Stream *stream)
+{
+	const char *name = stream->name[stream->depth];
+	BwReplyError *error = &frame->error;
+
+	if (name_in(name, code_names))
+	{
+		/* Errors may hold several without an element around each */
+		if (error->code != NULL && !errors_keep(reader, frame))
+			return false;
+		return set_text(&error->code, stream->value);
+	}
+	if (name_in(name, text_names) || stream->depth == frame->depth)
+		return set_text(&error->text, stream->value);
+	if (holds_number(stream))
+		return add_text(&error->numbers, stream->value);
+	return true;
+}
+
+/*
+ * Add the frame's error to those found and clear the frame.
+ *
+ * Code 0 is how some replies say that all went well.
+ */
+static bool
+errors_keep(ErrorReader *reader, ErrorFrame *frame)
+{
+	BwReplyErrors *found = reader->found;
+	BwReplyError error = frame->error;
+	bool		is_error;
+
+	memset(&frame->error, 0, sizeof(frame->error));
+	if (error.code != NULL)
+		is_error = strcmp(error.code, "0") != 0;
+	else
+		is_error = !frame->needs_code &&
+			(error.text != NULL || error.numbers.count > 0);
+	if (is_error && grow((void **) &found->items, found->count, sizeof(error)))
+	{
+		found->items[found->count++] = error;
+		return true;
+	}
+	free_error(&error);
+	return !is_error;
+}
+
+/* Free what was begun but not finished. */
+static void
+errors_abandon(ErrorReader *reader)
+{
+	while (reader->open > 0)
+		free_error(&reader->frames[--reader->open].error);
+}
+
+static void
+free_error(BwReplyError *error)
+{
+	free(error->code);
+	free(error->text);
+	free_texts(&error->numbers);
+}
+
+/* ---------- the stream of elements ---------- */
+
+/*
+ * Begin to read.  False: "problem" says why; stream_close() is called in any
+ * case.
+ */
+static bool
+stream_open(Stream *stream, const char *data, size_t len)
+{
+	const char *refusal;
+
+	memset(stream, 0, offsetof(Stream, text));
+	stream->problem.text[0] = '\0';
+	refusal = inspect(data, len);
+	if (refusal == NULL)
+	{
+		xmlInitParser();
+		stream->reader = xmlReaderForMemory(data, (int) len, NULL, NULL,
+											XML_PARSE_NONET);
+		if (stream->reader != NULL)
+		{
+			xmlTextReaderSetStructuredErrorHandler(stream->reader,
+												   LIBRARY_HANDLER(on_library_error),
+												   stream);
+			return true;
+		}
+		refusal = OUT_OF_MEMORY;
+	}
+	stream_fail(stream, refusal);
+	return false;
+}
+
+static void
+stream_close(Stream *stream)
+{
+	if (stream->reader != NULL)
+		xmlFreeTextReader(stream->reader);
+	stream->reader = NULL;
+}
+
+/* Go on to the next start or end of an element. */
+static Step
+stream_step(Stream *stream)
+{
+	Step		step = STEP_NONE;
+
+	if (stream->closing)
+		stream_pop(stream);
+	if (stream->empty)
+		return stream_end_element(stream);
+	while (step == STEP_NONE)
+	{
+		int			result = xmlTextReaderRead(stream->reader);
+
+		if (stream->failed || result < 0)
+			return stream_fail(stream, "not well formed");
+		step = result == 0 ? stream_end(stream) : stream_node(stream);
+	}
+	return step;
+}
+
+static Step
+stream_node(Stream *stream)
+{
+	switch (xmlTextReaderNodeType(stream->reader))
+	{
+		case XML_READER_TYPE_ELEMENT:
+			return stream_push(stream);
+		case XML_READER_TYPE_END_ELEMENT:
+			return stream_end_element(stream);
+		case XML_READER_TYPE_TEXT:
+		case XML_READER_TYPE_CDATA:
+		case XML_READER_TYPE_WHITESPACE:
+		case XML_READER_TYPE_SIGNIFICANT_WHITESPACE:
+			return stream_add_text(stream);
+		case XML_READER_TYPE_COMMENT:
+		case XML_READER_TYPE_PROCESSING_INSTRUCTION:
+		case XML_READER_TYPE_XML_DECLARATION:
+			return STEP_NONE;
+		default:				/* DOCTYPE, references to entities */
+			return stream_fail(stream, "document has a DOCTYPE or entities");
+	}
+}
