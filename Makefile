@@ -56,13 +56,11 @@ $(OBJS): Makefile
 
 else
 
-.DEFAULT_GOAL = check
-
-endif
-
 # Everything, on servers and a sandbox of its own
 check:
 	script/test
+
+endif
 
 demo:
 	script/demo

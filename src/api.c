@@ -167,19 +167,18 @@ bw_api_start(BwApi *api, MemoryContext owner, const BwAccount *account,
 	return call;
 }
 
-/* The call's memory goes away, for whatever reason: leave the lists. */
+/*
+ * The call's memory goes away, for whatever reason: leave the lists.  Its
+ * transfer lives in a context below the call's, and so ended just before.
+ */
 static void
 call_guard(void *arg)
 {
 	BwCall	   *call = arg;
-	BwTransfer *transfer = call->transfer;
 
-	call->transfer = NULL;
 	dlist_delete(&call->node);
 	if (call->state != CALL_FINISHED)
 		call->api->in_flight--;
-	if (transfer != NULL)
-		bw_http_release(transfer);
 	/* Whoever waited for the token that this call was fetching starts over. */
 	if (call->state == CALL_FETCHES_TOKEN)
 	{

@@ -52,7 +52,7 @@
 /* pg_database is looked at this often without being asked. */
 #define RESCAN_MS (10 * 60 * 1000)
 /* Failed workers are tried again this often, at the most. */
-#define RETRY_MS 5000
+#define RETRY_MS 1000
 #define LAUNCHER_RESTART_S 5
 
 /* What this transaction's commit asks for. */

@@ -37,6 +37,8 @@
 /* Wait after a worker's first failure, doubled up to the second. */
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
+/* Long enough for whoever waited for the database to be free of sessions. */
+#define COME_BACK_MS 1000
 
 typedef struct WorkerSlot
 {
@@ -340,7 +342,8 @@ worker_leave(int code, Datum arg)
 	slot->pid = 0;
 	if (code != 0 || slot->come_back)
 	{
-		int64		wait_ms = (int64) BACK_OFF_MIN_MS << Min(slot->failures, 6);
+		int64		wait_ms = slot->come_back ? COME_BACK_MS
+			: (int64) BACK_OFF_MIN_MS << Min(slot->failures, 6);
 
 		slot->not_before =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),

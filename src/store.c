@@ -48,6 +48,7 @@ static char *safe_search_path(Oid schema);
 static SPIPlanPtr statement_plan(BwStatement *statement);
 static uint64 run_plan(BwStatement *statement, const Datum *values,
 					   const bool *nulls, Snapshot snapshot);
+static void back_to_caller(void);
 static Datum build_array(Datum *values, bool *nulls, int count, Oid type);
 
 bool
@@ -100,6 +101,7 @@ bw_store_enter(BwStoreScope *scope)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	current_scope = scope;
+	back_to_caller();
 }
 
 void
@@ -225,9 +227,17 @@ run_plan(BwStatement *statement, const Datum *values, const bool *nulls,
 	result = SPI_execute_snapshot(plan, unconstify(Datum *, values), null_flags,
 								  snapshot, InvalidSnapshot,
 								  snapshot != InvalidSnapshot, true, 0);
+	back_to_caller();
 	if (result < 0)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+/* SPI leaves its own context current, which goes at the end of the scope. */
+static void
+back_to_caller(void)
+{
+	MemoryContextSwitchTo(current_scope->caller);
 }
 
 Datum
