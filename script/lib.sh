@@ -97,11 +97,11 @@ make_stage() {
 
 # Start the sandbox; its address goes to sandbox_url.
 start_sandbox() {
-	local out=$work/sandbox.out i
+	local out=$work/sandbox.out
 	: >"$out"
 	"$work/bw-sandbox" --listen 127.0.0.1:0 "$@" >"$out" 2>&1 &
 	pids+=($!)
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		sandbox_url=$(sed -n 's/^listening on //p' "$out")
 		[ -n "$sandbox_url" ] && break
 		sleep 0.05

@@ -119,7 +119,7 @@ take_due(BwWork *work, void *arg)
 		lap->moved = bw_settle(items, list_length(unknown));
 		lap->full = true;
 	}
-	if (count == LAP_REQUESTS)
+	if (count == LAP_REQUESTS && list_length(lap->tasks) == count)
 		lap->full = true;
 }
 
@@ -139,13 +139,16 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 
 		if (!start_question(work, lap, request,
 							look_up ? BW_TASK_LOOK_UP : BW_TASK_POLL))
-			due = lap->next_due;
+			return;
 		bw_store_schedule(&request->id, look_up ? "look_up" : "poll", &due, 1);
 		lap->next_due = Min(lap->next_due, due);
 	}
 }
 
-/* False: no budget; then lap->next_due is when there is. */
+/*
+ * False: no budget, and then lap->next_due is when there is; or no free
+ * socket, and then the next answer brings us back.
+ */
 static bool
 start_question(BwWork *work, Lap *lap, const BwRequestRow *request,
 			   BwTaskKind kind)
@@ -157,6 +160,11 @@ start_question(BwWork *work, Lap *lap, const BwRequestRow *request,
 
 	bw_task_account(task, request->server, request->ordered_by);
 	server = task->account.server;
+	if (bw_api_in_flight(work->api) + list_length(lap->tasks) >= server->max_in_flight)
+	{
+		bw_task_free(task);
+		return false;
+	}
 	if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 								 server->requests_per_minute, server->burst,
 								 &retry_at))
