@@ -51,14 +51,15 @@ static BwStatement pick_orders = {
 	"  JOIN bw_orders AS o ON o.id = q.order_id"
 	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
 	" WHERE q.server = $1 AND q.ordered_by = $2"
+	"   AND (q.request_id IS NULL) = $5"
 	"   AND q.due_at <= now()"
 	"   AND o.status = 'QUEUED' AND o.account_id = $3"
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY q.order_id"
 	" LIMIT $4"
 	" FOR NO KEY UPDATE OF q, o SKIP LOCKED",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID}
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID}
 };
 
 static BwStatement request_orders = {
@@ -351,15 +352,16 @@ read_order_data(uint64 rows)
 }
 
 BwOrderData *
-bw_store_pick_orders(const BwGroup *group, const char *account_id, int limit,
-					 int *count)
+bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
+					 int limit, int *count)
 {
-	Datum		v[4];
+	Datum		v[5];
 
 	v[0] = CStringGetTextDatum(group->server);
 	v[1] = CStringGetTextDatum(group->ordered_by);
 	v[2] = CStringGetTextDatum(account_id);
 	v[3] = Int32GetDatum(limit);
+	v[4] = BoolGetDatum(shared);
 	*count = (int) bw_store_run(&pick_orders, v, NULL);
 	return read_order_data(*count);
 }

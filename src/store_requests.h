@@ -49,10 +49,13 @@ typedef struct BwOrderData
 	int			reservation_count;
 } BwOrderData;
 
-/* Lock up to "limit" queued orders of a group, oldest first. */
+/*
+ * Lock up to "limit" queued orders of a group, oldest first: those that may
+ * share a request, or those that have one of their own.
+ */
 extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
-										 const char *account_id, int limit,
-										 int *count);
+										 const char *account_id, bool shared,
+										 int limit, int *count);
 /* The members of one request, for sending it again. */
 extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
 

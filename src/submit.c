@@ -27,8 +27,6 @@
 #include "submit.h"
 #include "xml.h"
 
-/* Orders picked from a group in one go. */
-#define CLAIM_ORDERS 2000
 /* Most orders that share a request: their numbers' reply stays below 1 MB. */
 #define SHARED_ORDERS_MAX 1000
 /* A request whose outcome was not recorded by then is looked up. */
@@ -54,8 +52,7 @@ typedef struct BwTurn
 	BwGroupState *state;
 	BwTask	  **tasks;			/* to be started after the commit */
 	int			task_count;
-	bool		more;			/* there is more that could go at once */
-	TimestampTz again_at;		/* else: when to come again */
+	TimestampTz again_at;		/* when to come again, answers apart */
 } BwTurn;
 
 typedef struct BwGroups
@@ -66,10 +63,14 @@ typedef struct BwGroups
 } BwGroups;
 
 static void read_groups(BwWork *work, void *arg);
-static bool group_turn(BwWork *work, const BwGroup *group);
+static void group_turn(BwWork *work, const BwGroup *group);
 static void claim_group(BwWork *work, void *arg);
-static int	form_claims(BwTurn *turn, BwOrderData *orders, int count, int limit,
-						BwClaim *claims);
+static int	claim_own(BwTurn *turn, const BwServer *server, BwClaim *claims,
+					  int limit);
+static int	claim_shared(BwTurn *turn, const BwServer *server, BwClaim *claims,
+						 int limit);
+static void join_claim(BwClaim *claims, int *claim_count, int limit,
+					   BwOrderData *order, int room);
 static bool same_kind(const BwOrderData *a, const BwOrderData *b);
 static bool has_number(const BwClaim *claim, const char *number);
 static BwTask *make_task(BwWork *work, BwTurn *turn, const BwClaim *claim);
@@ -98,8 +99,7 @@ bw_submit_lap(BwWork *work)
 	for (int i = 0; i < groups.count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		while (group_turn(work, &groups.items[i]))
-			CHECK_FOR_INTERRUPTS();
+		group_turn(work, &groups.items[i]);
 	}
 }
 
@@ -111,8 +111,8 @@ read_groups(BwWork *work, void *arg)
 	groups->items = bw_store_ready_groups(&groups->count, &groups->next_due);
 }
 
-/* Claim and send for one group; true: there is more to do at once. */
-static bool
+/* Claim and send for one group. */
+static void
 group_turn(BwWork *work, const BwGroup *group)
 {
 	BwGroupState *state = group_state(work, group->server, group->ordered_by);
@@ -121,7 +121,7 @@ group_turn(BwWork *work, const BwGroup *group)
 	if (state->not_before > GetCurrentTimestamp())
 	{
 		work->submit_at = Min(work->submit_at, state->not_before);
-		return false;
+		return;
 	}
 	if (!bw_work_transaction(work, claim_group, &turn, "claiming orders"))
 	{
@@ -129,12 +129,11 @@ group_turn(BwWork *work, const BwGroup *group)
 			bw_task_free(turn.tasks[i]);
 		back_off(state);
 		work->submit_at = Min(work->submit_at, state->not_before);
-		return false;
+		return;
 	}
 	for (int i = 0; i < turn.task_count; i++)
 		bw_submit_send(work, turn.tasks[i]);
 	work->submit_at = Min(work->submit_at, turn.again_at);
-	return turn.more;
 }
 
 /* In a transaction: pick, write down, prepare; nothing leaves yet. */
@@ -148,26 +147,23 @@ claim_group(BwWork *work, void *arg)
 												 server->requests_per_minute,
 												 server->burst, &retry_at);
 	int			limit = Min(budget, server->max_in_flight - bw_api_in_flight(work->api));
-	BwOrderData *orders;
 	BwClaim    *claims;
-	int			order_count;
-	int			claim_count;
+	int			count;
 
 	if (budget <= 0)
 		turn->again_at = retry_at;
 	if (limit <= 0)
 		return;
-	orders = bw_store_pick_orders(turn->group, server->account_id, CLAIM_ORDERS,
-								  &order_count);
-	claims = palloc0(sizeof(BwClaim) * Max(order_count, 1));
-	claim_count = form_claims(turn, orders, order_count, limit, claims);
-	if (claim_count == 0)
+	claims = palloc0(sizeof(BwClaim) * limit);
+	count = claim_own(turn, server, claims, limit);
+	count += claim_shared(turn, server, claims + count, limit - count);
+	if (count == 0)
 		return;
-	turn->tasks = palloc(sizeof(BwTask *) * claim_count);
-	bw_store_claim(turn->group, server->account_id, claims, claim_count,
+	turn->tasks = palloc(sizeof(BwTask *) * count);
+	bw_store_claim(turn->group, server->account_id, claims, count,
 				   server->connect_timeout_ms + server->request_timeout_ms +
 				   PATIENCE_EXTRA_MS);
-	for (int i = 0; i < claim_count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		turn->tasks[i] = make_task(work, turn, &claims[i]);
 		turn->task_count++;
@@ -175,54 +171,79 @@ claim_group(BwWork *work, void *arg)
 								server->requests_per_minute, server->burst,
 								&retry_at);
 	}
-	turn->more = claim_count == limit ? false : order_count == CLAIM_ORDERS;
+}
+
+/* Orders with a request of their own keep it. */
+static int
+claim_own(BwTurn *turn, const BwServer *server, BwClaim *claims, int limit)
+{
+	BwOrderData *orders;
+	int			count;
+
+	orders = bw_store_pick_orders(turn->group, server->account_id, false, limit, &count);
+	for (int i = 0; i < count; i++)
+	{
+		claims[i].request_id = orders[i].request_id;
+		claims[i].customer_order_id = orders[i].request_customer_order_id;
+		claims[i].orders = palloc(sizeof(BwOrderData *));
+		claims[i].orders[0] = &orders[i];
+		claims[i].order_count = 1;
+	}
+	return count;
 }
 
 /*
- * Which orders go out in which request.  Orders with a request of their own
- * keep it.  The others share: one request per kind, at once if none of this
- * group was sent within coalesce_delay, else all together when it has passed.
+ * The others share: one request per kind, at once if none of this group was
+ * sent within coalesce_delay, else all together when that has passed.
  */
 static int
-form_claims(BwTurn *turn, BwOrderData *orders, int count, int limit,
-			BwClaim *claims)
+claim_shared(BwTurn *turn, const BwServer *server, BwClaim *claims, int limit)
 {
-	TimestampTz share_at = TimestampTzPlusMilliseconds(turn->state->shared_sent_at,
-													   bw_coalesce_delay_ms);
-	bool		may_share = share_at <= GetCurrentTimestamp();
+	TimestampTz share_at = turn->state->shared_sent_at +
+		bw_coalesce_delay_ms * INT64CONST(1000);
+	TimestampTz now = GetCurrentTimestamp();
+	BwOrderData *orders;
+	int			count;
 	int			claim_count = 0;
 
-	for (int i = 0; i < count; i++)
+	if (limit == 0)
+		return 0;
+	orders = bw_store_pick_orders(turn->group, server->account_id, true,
+								  share_at <= now ? SHARED_ORDERS_MAX : 1, &count);
+	if (count > 0 && share_at > now)
 	{
-		BwOrderData *order = &orders[i];
-		BwClaim    *claim = NULL;
-
-		if (order->request_id == 0 && !may_share)
-		{
-			turn->again_at = Min(turn->again_at, share_at);
-			continue;
-		}
-		for (int j = 0; order->request_id == 0 && j < claim_count; j++)
-			if (claims[j].is_new && claims[j].order_count < SHARED_ORDERS_MAX &&
-				same_kind(claims[j].orders[0], order) &&
-				!has_number(&claims[j], order->numbers[0]))
-				claim = &claims[j];
-		if (claim == NULL)
-		{
-			if (claim_count == limit)
-				continue;
-			claim = &claims[claim_count++];
-			claim->is_new = (order->request_id == 0);
-			claim->request_id = order->request_id;
-			claim->customer_order_id = order->request_customer_order_id;
-			claim->orders = palloc(sizeof(BwOrderData *) *
-								   (claim->is_new ? SHARED_ORDERS_MAX : 1));
-		}
-		claim->orders[claim->order_count++] = order;
-		if (claim->is_new)
-			turn->state->shared_sent_at = GetCurrentTimestamp();
+		turn->again_at = Min(turn->again_at, share_at);
+		return 0;
 	}
+	for (int i = 0; i < count; i++)
+		join_claim(claims, &claim_count, limit, &orders[i], count);
+	if (claim_count > 0)
+		turn->state->shared_sent_at = now;
+	if (count == SHARED_ORDERS_MAX)
+		turn->again_at = now;
 	return claim_count;
+}
+
+/* Into the first claim of its kind that does not have its number yet. */
+static void
+join_claim(BwClaim *claims, int *claim_count, int limit, BwOrderData *order,
+		   int room)
+{
+	BwClaim    *claim = NULL;
+
+	for (int i = 0; i < *claim_count && claim == NULL; i++)
+		if (same_kind(claims[i].orders[0], order) &&
+			!has_number(&claims[i], order->numbers[0]))
+			claim = &claims[i];
+	if (claim == NULL)
+	{
+		if (*claim_count == limit)
+			return;
+		claim = &claims[(*claim_count)++];
+		claim->is_new = true;
+		claim->orders = palloc(sizeof(BwOrderData *) * room);
+	}
+	claim->orders[claim->order_count++] = order;
 }
 
 static bool
