@@ -1,198 +1,530 @@
-# BwTest.pm: what the TAP tests share: a sandbox, a server with the extension,
-# and waiting with a limit.
+# BwTest.pm
+#	  What the TAP tests share: servers with the extension, sandboxes, waiting.
+#
+#     use BwTest;
+#
+#     my $sandbox = start_sandbox();
+#     my $node    = bw_node('main', sandbox => $sandbox);
+#     my $id      = $node->safe_psql('postgres', 'SELECT id FROM bw_order(...)');
+#     wait_for_status($node, $id, 'COMPLETE');
+#     is($sandbox->journal_count(method => 'POST', class => 'ORDER'), 1, '...');
+#
+# Servers are PostgreSQL::Test::Cluster nodes and end with the test; so do
+# sandboxes, even if the test is killed outright.  Nothing here sleeps for a
+# fixed time: waits poll, and fail after a limit with what was seen last.
+
 package BwTest;
 
 use strict;
 use warnings;
 
+use Carp;
 use Exporter 'import';
-use HTTP::Tiny;
 use IO::Socket::INET;
-use JSON::PP;
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_sandbox bw_node setup_database wait_until wait_final
-  status_of free_port worker_pid order_id);
+our @EXPORT = qw(
+  bw_node
+  create_account
+  free_port
+  order_id
+  start_sandbox
+  status_of
+  wait_for_all
+  wait_for_status
+  wait_until
+  worker_pid
+);
 
-my @sandboxes;
+# Longest wait of the helpers below, in seconds.  Far above what anything
+# takes, because machines that test are busy machines.
+our $LIMIT = $ENV{BW_TEST_LIMIT} // 30;
 
-# Start a sandbox; options are its command line, without the dashes.
+# Seconds between two looks.
+our $LAP = 0.02;
+
+# Settings with which servers are started: the worker's slow timers stay slow,
+# a test that wants them fast says so.
+my @SETTINGS = (
+	"shared_preload_libraries = 'bandwidth'",
+	'max_worker_processes = 32',
+	"log_line_prefix = '%m [%p] %b %q%d '");
+
+=pod
+
+=head1 FUNCTIONS
+
+=over
+
+=item free_port()
+
+A TCP port of 127.0.0.1 that was free a moment ago.
+
+=cut
+
+sub free_port
+{
+	my $socket =
+	  IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+	  or croak "could not find a free port: $!";
+
+	return $socket->sockport;
+}
+
+=item start_sandbox(options)
+
+A running BwTest::Sandbox.  Options are those of bw-sandbox, without the
+dashes in front: C<< 'client-id' => 'c', 'order-delay' => 0 >>.
+
+=cut
+
 sub start_sandbox
 {
-	my (%options) = @_;
-	my $out = PostgreSQL::Test::Utils::tempdir() . "/sandbox.out";
-	my @command = ($ENV{BW_SANDBOX}, '--listen', '127.0.0.1:0');
-	%options = ('client-id' => 'cid', 'client-secret' => 'csec', %options);
-	push @command, "--$_", $options{$_} for sort keys %options;
-	my $pid = fork();
-	if ($pid == 0)
-	{
-		open STDOUT, '>', $out or die;
-		open STDERR, '>&', \*STDOUT or die;
-		exec @command or POSIX::_exit(127);
-	}
-	my $self = bless { pid => $pid }, 'BwTest::Sandbox';
-	wait_until(sub {
-		open my $f, '<', $out or return 0;
-		my ($line) = grep { /^listening on/ } <$f>;
-		($self->{url}) = ($line // '') =~ m{listening on (\S+)};
-		return defined $self->{url};
-	}, 'sandbox listens', 10);
-	push @sandboxes, $self;
-	return $self;
+	return BwTest::Sandbox->start(@_);
 }
 
-END
-{
-	my $status = $?;
-	$_->stop for grep { defined } @sandboxes;
-	$? = $status;
-}
+=item bw_node(name, options)
 
-# A started server with preload, extension, server and user mapping.
+A started server that preloads the library.  Options:
+
+  sandbox => object    create the extension, and in it server "bandwidth" and
+                       a user mapping, both pointing at this sandbox
+  server  => {...}     server options besides, or instead of, the usual ones
+  mapping => {...}     mapping options, in place of the usual ones
+  conf    => [...]     lines for postgresql.conf
+  init    => [...]     arguments for init() (e.g. allows_streaming => 1)
+  preload => 0         do not preload the library
+
+=cut
+
 sub bw_node
 {
-	my ($sandbox, %options) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($options{name} // 'main');
-	$node->init(%{ $options{init} // {} });
-	$node->append_conf('postgresql.conf', join "\n",
-		"shared_preload_libraries = 'bandwidth'",
-		'bandwidth.coalesce_delay = 0',
-		"bandwidth.look_up_delays = '0.3,0.5,0.7'",
-		'max_worker_processes = 20',
-		@{ $options{conf} // [] }, '');
+	my ($name, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my @settings = @SETTINGS;
+
+	shift @settings if defined $options{preload} && !$options{preload};
+	$node->init(@{ $options{init} // [] });
+	$node->append_conf('postgresql.conf', join("\n", @settings, @{ $options{conf} // [] }, ''));
 	$node->start;
-	setup_database($node, 'postgres', $sandbox, %options);
+	if ($options{sandbox})
+	{
+		$node->safe_psql('postgres', 'CREATE EXTENSION bandwidth');
+		create_account($node, 'postgres', %options);
+	}
 	return $node;
 }
 
-sub setup_database
+=item create_account(node, database, options)
+
+Create a server (named by C<name>, default "bandwidth") and a mapping for the
+current user; C<sandbox>, C<server> and C<mapping> are those of bw_node().
+
+=cut
+
+sub create_account
 {
-	my ($node, $database, $sandbox, %options) = @_;
+	my ($node, $database, %options) = @_;
+	my $name = $options{name} // 'bandwidth';
 	my %server = (
-		account_id => '9900000', site_id => '743',
-		base_url => "$sandbox->{url}/api",
-		token_url => "$sandbox->{url}/api/v1/oauth2/token",
-		requests_per_minute => 1000000, burst => 1000000,
-		max_numbers_per_day => 1000000,
+		base_url   => $options{sandbox}->url . '/api',
+		token_url  => $options{sandbox}->url . '/api/v1/oauth2/token',
+		account_id => '9900000',
+		site_id    => '743',
 		%{ $options{server} // {} });
-	my $list = join ', ', map { "$_ '$server{$_}'" } sort keys %server;
-	$node->safe_psql($database, qq{
-		CREATE EXTENSION bandwidth;
-		CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS ($list);
-		CREATE USER MAPPING FOR PUBLIC SERVER bandwidth
-			OPTIONS (client_id 'cid', client_secret 'csec');
-	});
+	my %mapping =
+	  %{ $options{mapping} // { client_id => 'client', client_secret => 'secret' } };
+
+	$node->safe_psql($database,
+			"CREATE SERVER $name FOREIGN DATA WRAPPER bandwidth "
+		  . options_clause(\%server) . ';'
+		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER $name "
+		  . options_clause(\%mapping));
 	return;
 }
 
-# Poll until the code returns true; dies with the name after the limit.
+# OPTIONS (...) of a hash; undefined values are left out.
+sub options_clause
+{
+	my ($options) = @_;
+	my @items;
+
+	foreach my $name (sort grep { defined $options->{$_} } keys %$options)
+	{
+		my $value = $options->{$name};
+
+		$value =~ s/'/''/g;
+		push @items, "$name '$value'";
+	}
+	return @items ? 'OPTIONS (' . join(', ', @items) . ')' : '';
+}
+
+=item wait_until(code, name, limit)
+
+Poll until the code returns something true, and return that.  Reports a test
+under the given name: passed, or failed after the limit (seconds).
+
+=cut
+
 sub wait_until
 {
 	my ($code, $name, $limit) = @_;
-	my $end = time + ($limit // 30);
-	while (time < $end)
+	my $end = time() + ($limit // $LIMIT);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	while (1)
 	{
-		return 1 if $code->();
-		sleep 0.05;
+		my $result = $code->();
+
+		if ($result)
+		{
+			pass($name);
+			return $result;
+		}
+		if (time() > $end)
+		{
+			fail($name);
+			return $result;
+		}
+		sleep($LAP);
 	}
-	die "timed out: $name";
+}
+
+=item wait_for_status(node, order id, status, limit, database)
+
+Poll until the order has the status; reports a test.  A final state other than
+the one waited for ends the wait at once.
+
+=cut
+
+sub wait_for_status
+{
+	my ($node, $id, $status, $limit, $database) = @_;
+	my $end = time() + ($limit // $LIMIT);
+	my ($seen, $final);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	do
+	{
+		sleep($LAP) if defined $seen;
+		($seen, $final) = split /\|/,
+		  $node->safe_psql($database // 'postgres',
+			"SELECT status, is_final FROM bw_orders WHERE id = $id");
+		$seen //= '(no such order)';
+	} until $seen eq $status || ($final // 'f') eq 't' || time() > $end;
+
+	my $passed = is($seen, $status, "order $id is $status");
+	diag(order_story($node, $id, $database)) unless $passed;
+	return $passed;
+}
+
+=item order_id(node, numbers, more arguments)
+
+Order (one number, or a reference to a list), and return the order's id.
+
+=cut
+
+sub order_id
+{
+	my ($node, $numbers, $more) = @_;
+	my $list = join ', ', map { "'$_'" } ref $numbers ? @$numbers : $numbers;
+
+	return $node->safe_psql('postgres',
+		"SELECT DISTINCT id FROM bw_order(ARRAY[$list]" . (defined $more ? ", $more)" : ')'));
 }
 
 sub status_of
 {
 	my ($node, $id) = @_;
+
 	return $node->safe_psql('postgres', "SELECT status FROM bw_orders WHERE id = $id");
 }
 
-# Wait until every order is final.
-sub wait_final
+=item wait_for_all(node, limit, database)
+
+Poll until every order is final; a server that is restarting is waited for.
+Reports a test.
+
+=cut
+
+sub wait_for_all
 {
 	my ($node, $limit, $database) = @_;
-	return wait_until(sub {
-		my ($status, $out) = $node->psql($database // 'postgres',
-			'SELECT count(*) FROM bw_orders WHERE NOT is_final');
-		return defined $out && $out eq '0';
-	}, 'all orders are final', $limit);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return wait_until(
+		sub {
+			my ($status, $out) = $node->psql($database // 'postgres',
+				'SELECT count(*) FROM bw_orders WHERE NOT is_final');
+			return $status == 0 && $out eq '0';
+		},
+		'all orders are final', $limit);
 }
 
-sub order_id
-{
-	my ($node, $numbers, $more) = @_;
-	$more = defined $more ? ", $more" : '';
-	my $list = join ',', map { "'$_'" } ref $numbers ? @$numbers : $numbers;
-	return $node->safe_psql('postgres',
-		"SELECT DISTINCT id FROM bw_order(ARRAY[$list]$more)");
-}
+=item worker_pid(node, database)
+
+Process of the database's worker, once there is one.
+
+=cut
 
 sub worker_pid
 {
 	my ($node, $database) = @_;
+	my $end = time() + $LIMIT;
+
 	$database //= 'postgres';
-	my $pid;
-	wait_until(sub {
-		my ($status, $out) = $node->psql('postgres', qq{
-			SELECT pid FROM pg_stat_activity
-			 WHERE backend_type = 'bandwidth worker' AND datname = '$database'
-			   AND application_name = 'bandwidth worker'});
-		$pid = $out;
-		return defined $pid && $pid ne '';
-	}, 'a worker runs', 30);
-	return $pid;
+	while (time() < $end)
+	{
+		my ($status, $pid) = $node->psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'bandwidth worker'"
+			  . " AND application_name = 'bandwidth worker' AND datname = '$database'");
+
+		return $pid if defined $pid && $pid =~ /^\d+$/;
+		sleep($LAP);
+	}
+	croak 'no worker came';
 }
 
-sub free_port
+# What happened to an order, for a failing test's output.
+sub order_story
 {
-	my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
-	return $socket->sockport;
+	my ($node, $id, $database) = @_;
+
+	return $node->safe_psql(
+		$database // 'postgres', qq{
+		SELECT * FROM bw_orders WHERE id = $id \\gx
+		SELECT * FROM bw_order_events WHERE order_id = $id ORDER BY id;
+	});
 }
+
+=back
+
+=cut
 
 package BwTest::Sandbox;
 
 use strict;
 use warnings;
 
-sub _query
+use Carp;
+use HTTP::Tiny;
+use JSON::PP;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+my @running;
+
+=head1 SANDBOX
+
+A process bw-sandbox.  Control calls die if the sandbox refuses them.
+
+=over
+
+=item start(options), stop(), kill()
+
+stop() asks the sandbox to end and returns its exit status; kill() does not
+ask.  After either, start_again() starts it on the same port, empty.
+
+=cut
+
+sub start
 {
-	my (%p) = @_;
-	return join '&', map { my $v = $p{$_}; $v =~ s/([^A-Za-z0-9_.~-])/sprintf('%%%02X', ord $1)/ge; "$_=$v" } sort keys %p;
+	my ($class, %options) = @_;
+	my $self = bless { options => \%options, http => HTTP::Tiny->new(timeout => 60) }, $class;
+
+	push @running, $self;
+	return $self->launch(0);
 }
 
-sub request
+sub launch
 {
-	my ($self, $method, $path, $query, $body) = @_;
-	my $url = "$self->{url}$path" . (%$query ? '?' . _query(%$query) : '');
-	my $reply = HTTP::Tiny->new(timeout => 20)->request($method, $url,
-		defined $body ? { content => $body, headers => { 'content-type' => 'application/xml' } } : {});
-	die "$method $url: $reply->{status} $reply->{content}" unless $reply->{success};
-	return $reply->{content};
+	my ($self, $port) = @_;
+	my %options = %{ $self->{options} };
+	my @command = (
+		'setpriv', '--pdeathsig', 'KILL', $ENV{BW_SANDBOX},
+		'--listen', "127.0.0.1:$port",
+		map { defined $options{$_} ? ("--$_", $options{$_}) : "--$_" } sort keys %options);
+
+	pipe(my $reader, my $writer) or croak "could not make a pipe: $!";
+	$self->{pid} = fork() // croak "could not fork: $!";
+	if ($self->{pid} == 0)
+	{
+		open(STDOUT, '>&', $writer);
+		exec(@command) or POSIX::_exit(127);
+	}
+	close($writer);
+	# It says its address, and then nothing more on that channel.
+	my $line = readline($reader) // '';
+	($self->{url}) = $line =~ m{^listening on (http://\S+)}
+	  or croak "the sandbox did not start: $line";
+	$self->{output} = $reader;
+	return $self;
 }
 
-sub fault { my ($self, %f) = @_; return $self->request('POST', '/sandbox/faults', \%f); }
-sub clear_faults { return $_[0]->request('DELETE', '/sandbox/faults', {}); }
-sub config { my ($self, %c) = @_; return $self->request('POST', '/sandbox/config', \%c); }
-sub sell { my ($self, $tn) = @_; return $self->request('POST', '/sandbox/sell', { tn => $tn }); }
-sub reset { return $_[0]->request('POST', '/sandbox/reset', {}); }
-sub clear_journal { return $_[0]->request('DELETE', '/sandbox/journal', {}); }
-sub count { my ($self, %f) = @_; return $self->request('GET', '/sandbox/journal/count', \%f); }
-sub journal { my ($self, %f) = @_; return JSON::PP::decode_json($self->request('GET', '/sandbox/journal', \%f)); }
-sub orders { return JSON::PP::decode_json($_[0]->request('GET', '/sandbox/orders', {})); }
-sub callbacks { return JSON::PP::decode_json($_[0]->request('GET', '/sandbox/callbacks', {})); }
-sub number { my ($self, $tn) = @_; return JSON::PP::decode_json($self->request('GET', '/sandbox/numbers', { tn => $tn })); }
-sub notify { my ($self, $body) = @_; return $self->request('POST', '/sandbox/notify', {}, $body); }
+sub start_again
+{
+	my ($self) = @_;
+
+	return $self->launch($self->port);
+}
 
 sub stop
 {
-	my ($self) = @_;
+	my ($self, $signal) = @_;
+
 	return unless $self->{pid};
-	kill 'TERM', $self->{pid};
-	waitpid $self->{pid}, 0;
+	CORE::kill($signal // 'TERM', $self->{pid});
+	# not into $?: this also runs at the test's end
+	local $?;
+	waitpid($self->{pid}, 0);
 	$self->{pid} = undef;
-	return;
+	return $?;
 }
+
+sub kill
+{
+	my ($self) = @_;
+
+	return $self->stop('KILL');
+}
+
+END
+{
+	my $status = $?;
+
+	$_->stop foreach grep { $_->{pid} } @running;
+	$? = $status;
+}
+
+=item url(), port()
+
+=cut
+
+sub url
+{
+	my ($self) = @_;
+
+	return $self->{url};
+}
+
+sub port
+{
+	my ($self) = @_;
+
+	return ($self->{url} =~ /:(\d+)$/)[0];
+}
+
+=item request(method, path, parameters, body)
+
+A control call: C<< request('GET', 'numbers', { tn => '5402278098' }) >>.
+Returns the reply's text.
+
+=cut
+
+sub request
+{
+	my ($self, $method, $path, $parameters, $body) = @_;
+	my $query = $self->{http}->www_form_urlencode($parameters // {});
+	my $reply = $self->{http}->request($method,
+		"$self->{url}/sandbox/$path" . ($query ne '' ? "?$query" : ''),
+		defined $body ? { content => $body } : {});
+
+	croak "sandbox: $method $path: $reply->{status} $reply->{content}"
+	  unless $reply->{success};
+	return $reply->{content};
+}
+
+=item control(what, parameters)
+
+POST to C</sandbox/WHAT>: C<< control('faults', class => 'ORDER', kind => 'drop_reply') >>.
+
+=cut
+
+sub control
+{
+	my ($self, $what, %parameters) = @_;
+
+	return $self->request('POST', $what, \%parameters);
+}
+
+=item config(parameters), sell(tn), restock(tn), reset()
+
+=cut
+
+sub config  { my ($self, %parameters) = @_; return $self->control('config', %parameters); }
+sub sell    { my ($self, $tn) = @_; return $self->control('sell',    tn => $tn); }
+sub restock { my ($self, $tn) = @_; return $self->control('restock', tn => $tn); }
+sub reset   { my ($self) = @_; return $self->control('reset'); }
+
+=item fault(parameters), clear_faults()
+
+=cut
+
+sub fault { my ($self, %parameters) = @_; return $self->control('faults', %parameters); }
+sub clear_faults { my ($self) = @_; return $self->request('DELETE', 'faults'); }
+
+=item journal(filters), journal_count(filters), clear_journal()
+
+Requests that the sandbox saw; filters are method, class, path, status, since.
+
+=cut
+
+sub journal
+{
+	my ($self, %filters) = @_;
+
+	return @{ decode_json($self->request('GET', 'journal', \%filters)) };
+}
+
+sub journal_count
+{
+	my ($self, %filters) = @_;
+
+	return 0 + $self->request('GET', 'journal/count', \%filters);
+}
+
+sub clear_journal
+{
+	my ($self) = @_;
+
+	return $self->request('DELETE', 'journal');
+}
+
+=item orders(), callbacks(), number(tn)
+
+What the sandbox holds, decoded.
+
+=cut
+
+sub orders    { my ($self) = @_; return @{ decode_json($self->request('GET', 'orders')) }; }
+sub callbacks { my ($self) = @_; return @{ decode_json($self->request('GET', 'callbacks')) }; }
+
+sub number
+{
+	my ($self, $tn) = @_;
+
+	return decode_json($self->request('GET', 'numbers', { tn => $tn }));
+}
+
+=item notify(body, subscription)
+
+Have the sandbox deliver this body as a callback.
+
+=cut
+
+sub notify
+{
+	my ($self, $body, $subscription) = @_;
+
+	return $self->request('POST', 'notify',
+		defined $subscription ? { subscription => $subscription } : {}, $body);
+}
+
+=back
+
+=cut
 
 1;

@@ -6,27 +6,28 @@ use BwTest;
 use Test::More;
 
 my $sandbox = start_sandbox();
-my $node = bw_node($sandbox);
+my $node = bw_node('main', sandbox => $sandbox,
+	server => { requests_per_minute => 1000000, burst => 1000000, max_numbers_per_day => 100000 });
 
 # --- what is sent, and when ---
 my $id = order_id($node, '5402278098');
-wait_final($node);
+wait_for_all($node);
 is(status_of($node, $id), 'COMPLETE', 'an order completes by polling');
-is($sandbox->count(method => 'POST', class => 'ORDER'), 1, 'one order, one POST');
-like($sandbox->journal(method => 'POST', class => 'ORDER')->[0]{body},
+is($sandbox->journal_count(method => 'POST', class => 'ORDER'), 1, 'one order, one POST');
+like(($sandbox->journal(method => 'POST', class => 'ORDER'))[0]->{body},
 	qr{<SiteId>743</SiteId>}, 'the POST names the site');
 
 $node->safe_psql('postgres', "BEGIN; SELECT bw_order(ARRAY['5402270905']); ROLLBACK");
 $node->safe_psql('postgres', "BEGIN; SAVEPOINT s; SELECT bw_order(ARRAY['5402270905']); ROLLBACK TO s; COMMIT");
 my $after = order_id($node, '5402278089');
-wait_final($node);
-is($sandbox->count(method => 'POST', class => 'ORDER'), 2, 'rolled back orders were never sent');
+wait_for_all($node);
+is($sandbox->journal_count(method => 'POST', class => 'ORDER'), 2, 'rolled back orders were never sent');
 is($sandbox->number('5402270905')->{bought}, 0, 'and bought nothing');
 
 # --- a number that is gone ---
 $sandbox->sell('5405515329');
 $id = order_id($node, '+15405515329');
-wait_final($node);
+wait_for_all($node);
 is($node->safe_psql('postgres', "SELECT status, error_code FROM bw_orders WHERE id = $id"),
 	'FAILED|5005', 'a number that is taken fails with 5005');
 is($node->safe_psql('postgres', "SELECT status, error_code FROM bw_order_numbers WHERE order_id = $id"),
@@ -34,7 +35,7 @@ is($node->safe_psql('postgres', "SELECT status, error_code FROM bw_order_numbers
 
 # --- partial orders ---
 $id = order_id($node, [ '5405515329', '5405514342' ], 'partial_allowed => true');
-wait_final($node);
+wait_for_all($node);
 is($node->safe_psql('postgres', "SELECT status, completed_quantity, failed_quantity FROM bw_orders WHERE id = $id"),
 	'PARTIAL|1|1', 'a partial order');
 is($node->safe_psql('postgres', "SELECT string_agg(telephone_number || ' ' || status, ',' ORDER BY telephone_number) FROM bw_order_numbers WHERE order_id = $id"),
@@ -42,7 +43,7 @@ is($node->safe_psql('postgres', "SELECT string_agg(telephone_number || ' ' || st
 
 # --- refused ---
 $id = order_id($node, '5402278090', "site_id => '9999'");
-wait_final($node);
+wait_for_all($node);
 is($node->safe_psql('postgres', "SELECT status, error_code FROM bw_orders WHERE id = $id"),
 	'REJECTED|5016', 'an order that Bandwidth refuses is REJECTED with the code');
 
@@ -52,16 +53,16 @@ $node->safe_psql('postgres', "ALTER DATABASE postgres SET bandwidth.listen_port 
 $node->poll_query_until('postgres', "SELECT bw_subscribe('http://127.0.0.1:$port/bandwidth') > 0");
 wait_until(sub { $node->safe_psql('postgres', "SELECT state FROM bw_subscriptions") eq 'ACTIVE' }, 'subscription');
 $id = order_id($node, '5402278090');
-wait_final($node);
+wait_for_all($node);
 is($node->safe_psql('postgres', "SELECT source FROM bw_order_events WHERE order_id = $id AND status = 'COMPLETE'"),
 	'callback', 'a callback completes an order');
-is($sandbox->callbacks->[-1]{status}, 200, 'and was answered 200');
+is(($sandbox->callbacks)[-1]->{status}, 200, 'and was answered 200');
 
 # --- a callback that is early, doubled or foreign ---
 $sandbox->fault(class => 'CALLBACK', kind => 'duplicate', count => 1);
 $sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 1500, count => 1);
 $id = order_id($node, '5405515330');
-wait_final($node);
+wait_for_all($node);
 is(status_of($node, $id), 'COMPLETE', 'a callback before the reply to its POST lands');
 wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM bw_notifications WHERE bandwidth_order_id = (SELECT bandwidth_order_id FROM bw_orders WHERE id = $id)") >= 2 }, 'both are kept');
 is(status_of($node, $id), 'COMPLETE', 'and its double changes nothing');
@@ -69,7 +70,7 @@ $sandbox->notify('<Notification><Status>COMPLETE</Status><OrderId>nobodys</Order
 wait_until(sub { $node->safe_psql('postgres', "SELECT outcome FROM bw_notifications ORDER BY id DESC LIMIT 1") eq 'orphan' }, 'foreign');
 pass('a callback for an order of others is kept');
 $sandbox->notify('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><Notification>&e;</Notification>');
-wait_until(sub { $sandbox->callbacks->[-1]{status} == 400 }, 'answered 400');
+wait_until(sub { ($sandbox->callbacks)[-1]->{status} == 400 }, 'answered 400');
 is($node->safe_psql('postgres', "SELECT outcome FROM bw_notifications ORDER BY id DESC LIMIT 1"),
 	'malformed', 'a malformed callback is kept with a note');
 
@@ -77,7 +78,7 @@ is($node->safe_psql('postgres', "SELECT outcome FROM bw_notifications ORDER BY i
 $sandbox->config(callbacks => 'off');
 $sandbox->config(order_delay_ms => 100);
 $id = order_id($node, '9192000001');
-wait_final($node);
+wait_for_all($node);
 is($node->safe_psql('postgres', "SELECT bw_receive('<Notification><Status>FAILED</Status><OrderId>' || bandwidth_order_id || '</OrderId></Notification>') > 0 FROM bw_orders WHERE id = $id"),
 	't', 'bw_receive takes a callback in');
 wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM bw_inbox') <= 1 }, 'inbox');
@@ -91,13 +92,14 @@ sub rss_anon
 	my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>;
 	return $kb;
 }
-my $script = join '', map { "SELECT bw_order(ARRAY['" . (9192100000 + $_) . "'], name => 'n$_');\n" } 1 .. 100;
+my $script =
+  join '', map { "SELECT bw_order(ARRAY['" . (9192100000 + $_) . "'], name => 'n$_');\n" } 1 .. 100;
 $node->safe_psql('postgres', $script);
-wait_final($node, 60);
+wait_for_all($node, 60);
 my $first = rss_anon();
 $script = join '', map { "SELECT bw_order(ARRAY['" . (9192100000 + $_) . "'], name => 'n$_');\n" } 101 .. 1000;
 $node->safe_psql('postgres', $script);
-wait_final($node, 120);
+wait_for_all($node, 120);
 my $last = rss_anon();
 is($node->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE status = 'COMPLETE' AND name LIKE 'n%'"),
 	1000, '1,000 orders committed one by one all complete');
