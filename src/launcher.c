@@ -258,7 +258,7 @@ at_transaction_end(XactEvent event, void *arg)
 		if (restart_at_commit)
 			bw_registry_restart_workers();
 		if (rescan_at_commit)
-			bw_registry_wake_worker(MyDatabaseId);
+			bw_registry_recheck_worker(MyDatabaseId);
 		if (rescan_at_commit || restart_at_commit)
 			bw_registry_rescan();
 	}

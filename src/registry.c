@@ -37,9 +37,6 @@
 /* Wait after a worker's first failure, doubled up to the second. */
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
-/* Long enough for whoever waited for the database to be free of sessions. */
-#define COME_BACK_MS 1000
-
 typedef struct WorkerSlot
 {
 	Oid			database;		/* InvalidOid: free */
@@ -50,8 +47,9 @@ typedef struct WorkerSlot
 	TimestampTz not_before;		/* back-off */
 	int			failures;
 	bool		kick;
-	bool		leave;
-	bool		come_back;		/* it leaves, but not for good */
+	bool		recheck;
+	BwLeave		leave;
+	int			come_back_ms;	/* it leaves, but not for good; -1: for good */
 } WorkerSlot;
 
 typedef struct WaiterSlot
@@ -253,7 +251,9 @@ bw_registry_worker_reserve(Oid database)
 		slot->database = database;
 		slot->state = BW_WORKER_STARTING;
 		slot->since = now;
-		slot->kick = slot->leave = slot->come_back = false;
+		slot->kick = slot->recheck = false;
+		slot->leave = BW_LEAVE_NOT;
+		slot->come_back_ms = -1;
 		mine = true;
 	}
 	unlock_registry();
@@ -295,7 +295,7 @@ bw_registry_restart_workers(void)
 
 		if (slot->state != BW_WORKER_RUNNING)
 			continue;
-		slot->leave = true;
+		slot->leave = BW_LEAVE_RESTART;
 		SetLatch(slot->latch);
 	}
 	unlock_registry();
@@ -318,7 +318,6 @@ bw_registry_worker_enter(Oid database)
 		slot->pid = MyProcPid;
 		slot->latch = MyLatch;
 		slot->since = GetCurrentTimestamp();
-		slot->failures++;		/* until it shows that it is healthy */
 	}
 	unlock_registry();
 	return my_worker >= 0;
@@ -340,11 +339,12 @@ worker_leave(int code, Datum arg)
 	slot->state = BW_WORKER_NONE;
 	slot->latch = NULL;
 	slot->pid = 0;
-	if (code != 0 || slot->come_back)
+	if (code != 0 || slot->come_back_ms >= 0)
 	{
-		int64		wait_ms = slot->come_back ? COME_BACK_MS
+		int64		wait_ms = slot->come_back_ms >= 0 ? slot->come_back_ms
 			: (int64) BACK_OFF_MIN_MS << Min(slot->failures, 6);
 
+		slot->failures++;
 		slot->not_before =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										Min(wait_ms, BACK_OFF_MAX_MS));
@@ -366,18 +366,29 @@ bw_registry_worker_healthy(void)
 }
 
 void
-bw_registry_worker_come_back(void)
+bw_registry_worker_come_back(int after_ms)
 {
 	lock_registry();
-	registry->workers[my_worker].come_back = true;
-	registry->workers[my_worker].failures = 1;
+	registry->workers[my_worker].come_back_ms = after_ms;
 	unlock_registry();
 }
 
-bool
+BwLeave
 bw_registry_worker_must_leave(void)
 {
 	return registry->workers[my_worker].leave;
+}
+
+bool
+bw_registry_worker_take_recheck(void)
+{
+	bool		asked;
+
+	lock_registry();
+	asked = registry->workers[my_worker].recheck;
+	registry->workers[my_worker].recheck = false;
+	unlock_registry();
+	return asked;
 }
 
 bool
@@ -402,7 +413,7 @@ bw_registry_worker_state(Oid database, int *pid, TimestampTz *since)
 	slot = worker_slot(database);
 	if (slot != NULL)
 	{
-		state = slot->leave ? BW_WORKER_LEAVING : slot->state;
+		state = slot->leave != BW_LEAVE_NOT ? BW_WORKER_LEAVING : slot->state;
 		*pid = slot->pid;
 		*since = slot->since;
 	}
@@ -411,7 +422,7 @@ bw_registry_worker_state(Oid database, int *pid, TimestampTz *since)
 }
 
 static void
-poke(Oid database, bool leave)
+poke(Oid database, bool recheck, BwLeave leave)
 {
 	WorkerSlot *slot;
 
@@ -422,7 +433,9 @@ poke(Oid database, bool leave)
 	if (slot != NULL)
 	{
 		slot->kick = true;
-		slot->leave = slot->leave || leave;
+		slot->recheck = slot->recheck || recheck;
+		if (leave != BW_LEAVE_NOT)
+			slot->leave = leave;
 		if (slot->latch != NULL)
 			SetLatch(slot->latch);
 	}
@@ -432,13 +445,19 @@ poke(Oid database, bool leave)
 void
 bw_registry_wake_worker(Oid database)
 {
-	poke(database, false);
+	poke(database, false, BW_LEAVE_NOT);
+}
+
+void
+bw_registry_recheck_worker(Oid database)
+{
+	poke(database, true, BW_LEAVE_NOT);
 }
 
 void
 bw_registry_tell_worker_to_leave(Oid database)
 {
-	poke(database, true);
+	poke(database, false, BW_LEAVE_DATABASE);
 }
 
 void

@@ -59,18 +59,30 @@ extern void bw_registry_restart_workers(void);
 /* --- worker --- */
 /* Enter the slot; leaves it at exit.  False: somebody serves it already. */
 extern bool bw_registry_worker_enter(Oid database);
-/* Say that this worker did useful work: ends its back-off. */
+/* This worker lives and works: its next failure is a first one again. */
 extern void bw_registry_worker_healthy(void);
-/* About to leave, but there is still work in this database: start it anew. */
-extern void bw_registry_worker_come_back(void);
-/* Was this worker asked to leave (DROP DATABASE, DROP EXTENSION)? */
-extern bool bw_registry_worker_must_leave(void);
+/* About to leave, but not for good: it is started anew after this time. */
+extern void bw_registry_worker_come_back(int after_ms);
+
+/* Why a worker was asked to leave. */
+typedef enum BwLeave
+{
+	BW_LEAVE_NOT,
+	BW_LEAVE_RESTART,			/* its database's settings changed */
+	BW_LEAVE_DATABASE			/* its database is being dropped */
+} BwLeave;
+
+extern BwLeave bw_registry_worker_must_leave(void);
+/* Was it asked to look whether the extension is still there? */
+extern bool bw_registry_worker_take_recheck(void);
 /* Was it asked to look at its configuration or at its work again? */
 extern bool bw_registry_worker_take_kick(void);
 
 extern BwWorkerState bw_registry_worker_state(Oid database, int *pid,
 											  TimestampTz *since);
 extern void bw_registry_wake_worker(Oid database);
+/* The extension was created, changed or dropped there. */
+extern void bw_registry_recheck_worker(Oid database);
 extern void bw_registry_tell_worker_to_leave(Oid database);
 
 /* Wake this database's worker when the current transaction commits. */

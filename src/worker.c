@@ -56,6 +56,9 @@
 #define SAFETY_TIMER_MS 10000
 /* How often the lock of a RENAME or TEMPLATE is looked for. */
 #define LOCK_PROBE_MS 2000
+/* When to come back after leaving for DROP, or for RENAME and TEMPLATE. */
+#define AFTER_DROP_MS 10000
+#define AFTER_LOCK_MS 1000
 /* A port that could not be opened is tried again after this. */
 #define LISTENER_RETRY_MS 60000
 /* Old notifications are looked for this often. */
@@ -80,7 +83,8 @@ static void main_loop(BwWork *work);
 static void sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock);
 static WaitEventSet *make_wait_set(const BwWork *work);
 static long timeout_ms(const BwWork *work, const Clock *clock);
-static bool database_is_wanted(void);
+static bool asked_to_leave(void);
+static bool may_stay(void);
 static void open_listener(BwWork *work, Clock *clock);
 static void load_keys(BwWork *work, void *arg);
 static void log_listener(BwWork *work);
@@ -106,9 +110,6 @@ bw_worker_main(Datum main_arg)
 	MemoryContextSwitchTo(work->lap);
 	if (bw_work_transaction(work, prepare, NULL, "starting"))
 		main_loop(work);
-	/* A database that is dropped or renamed is not there to come back to. */
-	if (bw_enabled)
-		bw_registry_worker_come_back();
 	proc_exit(0);
 }
 
@@ -130,7 +131,6 @@ start(Oid database)
 	if (!installed)
 		proc_exit(0);
 	pgstat_report_appname("bandwidth worker");
-	bw_registry_worker_healthy();
 }
 
 /* What ALTER DATABASE may have set, and we cannot work with. */
@@ -171,7 +171,8 @@ main_loop(BwWork *work)
 	Clock		clock;
 
 	clock.safety_at = clock.probe_at = GetCurrentTimestamp();
-	clock.listener_at = clock.cleaning_at = clock.safety_at;
+	clock.listener_at = clock.safety_at;
+	clock.cleaning_at = TimestampTzPlusMilliseconds(clock.safety_at, CLEANING_MS);
 	for (;;)
 	{
 		MemoryContextSwitchTo(work->lap);
@@ -184,11 +185,12 @@ main_loop(BwWork *work)
 			ProcessConfigFile(PGC_SIGHUP);
 			clock.listener_at = GetCurrentTimestamp();
 		}
-		if (bw_registry_worker_must_leave() || !bw_enabled)
+		if (asked_to_leave() || !bw_enabled)
 			return;
-		if (clock.probe_at <= GetCurrentTimestamp())
+		if (bw_registry_worker_take_recheck() ||
+			clock.probe_at <= GetCurrentTimestamp())
 		{
-			if (!database_is_wanted())
+			if (!may_stay())
 				return;
 			clock.probe_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														 LOCK_PROBE_MS);
@@ -271,23 +273,44 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	return timeout;
 }
 
+static bool
+asked_to_leave(void)
+{
+	switch (bw_registry_worker_must_leave())
+	{
+		case BW_LEAVE_NOT:
+			return false;
+		case BW_LEAVE_RESTART:
+			bw_registry_worker_come_back(0);
+			return true;
+		case BW_LEAVE_DATABASE:
+			/* DROP DATABASE may fail yet. */
+			bw_registry_worker_come_back(AFTER_DROP_MS);
+			return true;
+	}
+	return false;
+}
+
 /*
  * RENAME and TEMPLATE lock the database before they wait for its sessions to
  * leave; whoever cannot share that lock is being waited for.
  */
 static bool
-database_is_wanted(void)
+may_stay(void)
 {
 	LOCKTAG		tag;
-	bool		wanted;
+	bool		installed = false;
+	bool		locked;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
 	StartTransactionCommand();
-	wanted = LockAcquire(&tag, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-	if (wanted)
-		wanted = bw_store_installed();
+	locked = LockAcquire(&tag, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	if (locked)
+		installed = bw_store_installed();
+	else
+		bw_registry_worker_come_back(AFTER_LOCK_MS);
 	CommitTransactionCommand();
-	return wanted;
+	return locked && installed;
 }
 
 static void
@@ -367,6 +390,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 	{
 		clock->cleaning_at = TimestampTzPlusMilliseconds(now, CLEANING_MS);
 		(void) bw_work_transaction(work, forget_old, NULL, "deleting old notifications");
+		/* Whoever lived this long does not fail again and again. */
+		bw_registry_worker_healthy();
 	}
 }
 
