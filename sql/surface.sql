@@ -2,6 +2,9 @@
 \set VERBOSITY terse
 SET client_min_messages = warning;
 CREATE EXTENSION bandwidth;
+-- messages name the role, whoever runs the tests
+CREATE ROLE regress_bw_owner SUPERUSER;
+SET SESSION AUTHORIZATION regress_bw_owner;
 RESET client_min_messages;
 \getenv sandbox_url BW_SANDBOX_URL
 \set base_url :sandbox_url /api
@@ -179,3 +182,6 @@ ROLLBACK;
 
 DROP EXTENSION bandwidth CASCADE;
 DROP ROLE regress_bw_app;
+RESET SESSION AUTHORIZATION;
+DROP OWNED BY regress_bw_owner;
+DROP ROLE regress_bw_owner;
