@@ -35,7 +35,8 @@ SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
 # clang takes a few of the flags that Debian's PostgreSQL was built with
 # (gcc) for unknown.
 ifneq ($(findstring clang,$(CC)),)
-PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
+	-Wno-ignored-attributes
 endif
 
 # No bitcode: there is nothing in here that inlining into a query would help.
@@ -72,17 +73,14 @@ unit fuzz:
 lint:
 	script/lint
 
-SOURCES = $(wildcard src/*.[ch] sandbox/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch])
-CLANG_FORMAT ?= clang-format
-
 format:
-	$(CLANG_FORMAT) -i $(SOURCES)
+	script/format
 
 format-check:
-	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
+	script/format --check
 
 bench:
-	script/bench
+	for bench in bench/*; do $$bench || exit; done
 
 sandbox:
 	$(MAKE) -C sandbox

@@ -112,7 +112,7 @@ static char *
 decode_basic(const char *authorization)
 {
 	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const char *p = authorization + 6;
 	char	   *out = malloc(strlen(p) + 1);
 	unsigned	bits = 0;
@@ -171,8 +171,8 @@ static void
 token_answer(Request *request, Reply *reply)
 {
 	bool		known = options.client_id == NULL
-		? options.username == NULL && request->authorization != NULL
-		: basic_is(request, options.client_id, options.client_secret);
+	? options.username == NULL && request->authorization != NULL
+	: basic_is(request, options.client_id, options.client_secret);
 	char	   *grant = parameter(request, "grant_type");
 
 	reply->content_type = "application/json";

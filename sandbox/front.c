@@ -53,7 +53,7 @@ reset_connection(struct MHD_Connection *connection)
 {
 	struct linger hard = {.l_onoff = 1,.l_linger = 0};
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	if (info != NULL)
 		setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
@@ -240,7 +240,10 @@ front_run(void)
 void
 front_close(void)
 {
-	/* Suspended connections would block a clean stop; the process ends anyway. */
+	/*
+	 * Suspended connections would block a clean stop; the process ends
+	 * anyway.
+	 */
 	MHD_quiesce_daemon(front);
 	free(last_query);
 	last_query = NULL;

@@ -75,10 +75,10 @@ matches(const Entry *entry, const Request *filter)
 	char	   *path = parameter(filter, "path");
 	long		status = parameter_int(filter, "status", -1);
 	bool		good = (!method || strcmp(method, entry->method) == 0) &&
-		(!class || strcmp(class, class_names[entry->class]) == 0) &&
-		(!path || strstr(entry->path, path) != NULL) &&
-		(status < 0 || status == entry->status) &&
-		entry->seq > parameter_int(filter, "since", 0);
+	(!class || strcmp(class, class_names[entry->class]) == 0) &&
+	(!path || strstr(entry->path, path) != NULL) &&
+	(status < 0 || status == entry->status) &&
+	entry->seq > parameter_int(filter, "since", 0);
 
 	free(method);
 	free(class);

@@ -105,7 +105,10 @@ timer_add(int64_t due_us, TimerFunction function, void *arg)
 	}
 	for (; i > 0 && timers[(i - 1) / 2].due_us > due_us; i = (i - 1) / 2)
 		timers[i] = timers[(i - 1) / 2];
-	timers[i] = (Timer) {due_us, function, arg};
+	timers[i] = (Timer)
+	{
+		due_us, function, arg
+	};
 }
 
 static Timer
@@ -256,17 +259,39 @@ main(int argc, char **argv)
 	{
 		switch (c)
 		{
-			case 'l': listen_at = optarg; break;
-			case 'u': options.username = optarg; break;
-			case 'p': options.password = optarg; break;
-			case 'c': options.client_id = optarg; break;
-			case 's': options.client_secret = optarg; break;
-			case 'a': options.account = optarg; break;
-			case 'd': default_order_delay_ms = atol(optarg); break;
-			case 'r': random_seed(strtoull(optarg, NULL, 10)); break;
-			case 'b': options.journal_bodies = false; break;
-			case 'h': fputs(help, stdout); return 0;
-			default: fputs("Try: bw-sandbox --help\n", stderr); return 2;
+			case 'l':
+				listen_at = optarg;
+				break;
+			case 'u':
+				options.username = optarg;
+				break;
+			case 'p':
+				options.password = optarg;
+				break;
+			case 'c':
+				options.client_id = optarg;
+				break;
+			case 's':
+				options.client_secret = optarg;
+				break;
+			case 'a':
+				options.account = optarg;
+				break;
+			case 'd':
+				default_order_delay_ms = atol(optarg);
+				break;
+			case 'r':
+				random_seed(strtoull(optarg, NULL, 10));
+				break;
+			case 'b':
+				options.journal_bodies = false;
+				break;
+			case 'h':
+				fputs(help, stdout);
+				return 0;
+			default:
+				fputs("Try: bw-sandbox --help\n", stderr);
+				return 2;
 		}
 	}
 	config_reset();

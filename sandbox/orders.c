@@ -260,7 +260,7 @@ check_order(xmlNode *root, xmlNode *type, const char **text)
 	char	   *peer = xml_child_text(root, "PeerId");
 	const char *code = NULL;
 	bool		explicit_type = type != NULL &&
-		strcmp((const char *) type->name, "ExistingTelephoneNumberOrderType") == 0;
+	strcmp((const char *) type->name, "ExistingTelephoneNumberOrderType") == 0;
 
 	*text = "The order is invalid";
 	if (type == NULL)

@@ -28,6 +28,7 @@ typedef struct Text
 
 void		text_add(Text *text, const char *format,...) __attribute__((format(printf, 2, 3)));
 void		text_add_bytes(Text *text, const char *bytes, size_t len);
+
 /* <name>value</name>, escaped; NULL: nothing */
 void		text_element(Text *text, const char *name, const char *value);
 void		text_element_int(Text *text, const char *name, long value);
@@ -173,6 +174,7 @@ long		number_times_bought(Number number);
 bool		number_parse(const char *text, Number *number);
 bool		is_toll_free(Number number);
 typedef bool (*NumberFilter) (const Block *block, Number number, void *arg);
+
 /* Available numbers that pass, in inventory order; returns how many. */
 long		inventory_find(NumberFilter filter, void *arg, long limit, Number *found);
 typedef void (*NumberVisitor) (Number number, void *arg);
@@ -262,6 +264,7 @@ void		journal_add(const Request *request, int64_t at_us, int status,
 void		journal_json(const Request *filter, Text *out);
 long		journal_count(const Request *filter);
 void		journal_clear(void);
+
 /* Is this call within the enforced limit? */
 bool		limit_allows(Class class, long *reset_epoch_s);
 void		limits_clear(void);

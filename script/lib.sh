@@ -21,9 +21,11 @@ unset "${!PG@}" CDPATH
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# The stage, and PostgreSQL's programs in it; set by make_stage.
+# The stage, PostgreSQL's programs in it, and where PostgreSQL's own test
+# programs are; set by open_stage and make_stage.
 work=
 bin=
+pgxs_test=
 # Processes that we started and that are not below a server's data directory.
 pids=()
 
@@ -121,14 +123,45 @@ stop_servers()
 	done
 }
 
+# Is a process, or anything of a process group (-PGID), alive?  Not "kill -0":
+# the dead stay listed where process 1 is slow to collect them.
+is_alive()
+{
+	local file stat fields
+
+	for file in /proc/[0-9]*/stat; do
+		read -r stat 2>/dev/null <"$file" || continue
+		# "pid (name) state parent group ...", and a name may hold anything
+		read -ra fields <<<"${stat##*) }"
+		if [[ "${fields[0]}" != Z && ("${stat%% *}" == "$1" || "-${fields[2]}" == "$1") ]]; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+# Ask everything that we started to end; insist after five seconds.
+end_processes()
+{
+	local pid tries=100
+
+	for pid in "${pids[@]}"; do
+		kill -TERM -- "$pid" || true
+	done
+	for pid in "${pids[@]}"; do
+		while is_alive "$pid" && [[ $((tries -= 1)) -gt 0 ]]; do
+			sleep 0.05
+		done
+		! is_alive "$pid" || kill -KILL -- "$pid" || true
+	done
+}
+
 cleanup()
 {
-	local status=$? pid
+	local status=$?
 
 	trap '' EXIT INT TERM HUP
-	for pid in "${pids[@]}"; do
-		kill -TERM -- "$pid" 2>/dev/null || true
-	done
+	end_processes 2>/dev/null
 	if [[ -n "$work" ]]; then
 		[[ -z "$bin" ]] || stop_servers immediate
 		if [[ -n "${BW_KEEP:-}" ]]; then
@@ -244,9 +277,12 @@ make_stage()
 	bindir=$("$pg_config" --bindir)
 	pgxs=$("$pg_config" --pgxs)
 	bin=$work/pg$bindir
+	pgxs_test=${pgxs%/makefiles/pgxs.mk}/test
 	export PATH="$bin:$PATH" TMPDIR="$work/tmp"
-	export BW_STAGE=$work BW_SANDBOX=$work/bw-sandbox
-	export BW_PGXS_TEST=${pgxs%/makefiles/pgxs.mk}/test
+	export BW_STAGE=$work BW_FILES=$work/files BW_SANDBOX=$work/bw-sandbox
+	# what PostgreSQL's own Perl modules for tests want to know
+	export PERL5LIB=$pgxs_test/perl:$work/files/test/lib
+	export PG_REGRESS=$pgxs_test/regress/pg_regress TESTDIR=$work/tmp
 }
 
 # A port of 127.0.0.1 that was free a moment ago.

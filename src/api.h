@@ -100,9 +100,11 @@ extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 /* "/accounts/9900000/orders/abc": each argument after format is escaped. */
 extern char *bw_api_path(const BwAccount *account, const char *resource,
 						 const char *id);
+
 /* Append "name=value" to a query, percent-encoded. */
 extern void bw_api_append(StringInfo query, const char *name, const char *value);
 extern char *bw_api_search_query(const BwSearch *search);
+
 /* Id of a new resource from its Location header, palloc'd; NULL: none. */
 extern char *bw_api_location_id(const BwHttpReply *reply);
 

@@ -232,8 +232,8 @@ check_value(const Option *option, const char *value)
 		case OPTION_DIGITS_LIST:
 			foreach(lc, split_list(value))
 				if (!digits_only(lfirst(lc)))
-					refuse_value(option->name, value,
-								 "It is a comma-separated list of numbers.");
+				refuse_value(option->name, value,
+							 "It is a comma-separated list of numbers.");
 			if (split_list(value) == NIL)
 				refuse_value(option->name, value,
 							 "It is a comma-separated list of numbers.");
@@ -681,7 +681,7 @@ listed(const List *list, const char *value)
 
 	foreach(lc, list)
 		if (strcmp(lfirst(lc), value) == 0)
-			return true;
+		return true;
 	return false;
 }
 

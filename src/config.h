@@ -73,8 +73,10 @@ typedef struct BwCredentials
 
 /* "name" NULL: bandwidth.default_server.  Missing: ERROR 42704 with a hint. */
 extern BwServer *bw_config_server(const char *name);
+
 /* The same, but NULL when there is no such server of our wrapper. */
 extern BwServer *bw_config_server_if_exists(const char *name);
+
 /* Names (char *) of all servers of our wrapper. */
 extern List *bw_config_server_names(void);
 

@@ -16,6 +16,7 @@
 
 /* Argument "n" as a C string, NULL if it is null. */
 extern char *bw_arg_text(FunctionCallInfo fcinfo, int n);
+
 /* -1 null, 0 false, 1 true. */
 extern int	bw_arg_flag(FunctionCallInfo fcinfo, int n);
 

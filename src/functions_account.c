@@ -292,7 +292,7 @@ check_worker(Check *check)
 	int			pid = 0;
 	TimestampTz since;
 	bool		running = bw_registry_worker_state(MyDatabaseId, &pid, &since) ==
-		BW_WORKER_RUNNING;
+	BW_WORKER_RUNNING;
 
 	line(check, "worker", running,
 		 running ? psprintf("process %d serves this database", pid)
@@ -457,7 +457,7 @@ check_site(Check *check)
 {
 	const char *site = check->server->site_id;
 	bool		ok = site != NULL &&
-		list_has(check, bw_api_path(check->account, "sites", NULL), BW_LIST_SITES, site);
+	list_has(check, bw_api_path(check->account, "sites", NULL), BW_LIST_SITES, site);
 
 	line(check, "site", ok,
 		 ok ? psprintf("site %s is there", site)

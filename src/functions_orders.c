@@ -194,7 +194,7 @@ return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
 	for (int i = 0; i < count; i++)
 	{
 		Datum		values[3] = {Int64GetDatum(id),
-			CStringGetTextDatum(numbers[i].digits), CStringGetTextDatum(status)};
+		CStringGetTextDatum(numbers[i].digits), CStringGetTextDatum(status)};
 		bool		nulls[3] = {false};
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
@@ -318,7 +318,7 @@ wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 {
 	Oid			role = GetUserId();
 	int64		timeout_ms = (int64) timeout->time / 1000 +
-		((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
+	((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
 	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													  timeout_ms);
 

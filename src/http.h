@@ -43,7 +43,8 @@ typedef enum BwHttpOutcome
 	BW_HTTP_NOT_SENT,			/* certainly never reached the server:
 								 * resolving, connecting, TLS handshake */
 	BW_HTTP_LOST,				/* may have been executed: no whole reply */
-	BW_HTTP_TOO_LARGE			/* over max_reply_bytes; may have been executed */
+	BW_HTTP_TOO_LARGE			/* over max_reply_bytes; may have been
+								 * executed */
 } BwHttpOutcome;
 
 typedef struct BwHttpReply
@@ -54,7 +55,8 @@ typedef struct BwHttpReply
 	size_t		body_len;
 	const char *content_type;	/* NULL: absent */
 	const char *location;		/* Location header, NULL: absent */
-	int64		rate_limit_reset;	/* X-RateLimit-Reset as it came, -1: absent */
+	int64		rate_limit_reset;	/* X-RateLimit-Reset as it came, -1:
+									 * absent */
 	int64		date;			/* Date header, epoch seconds, -1: absent */
 	int64		elapsed_us;
 	int64		bytes_sent;
@@ -74,16 +76,20 @@ extern BwTransfer *bw_http_submit(BwHttp *http, const BwHttpRequest *request,
 
 /* For a WaitEventSet: readable when bw_http_run() has something to do. */
 extern int	bw_http_fd(const BwHttp *http);
+
 /* Milliseconds until bw_http_run() is due at the latest; -1: no timer. */
 extern long bw_http_timeout_ms(const BwHttp *http);
+
 /* Move all transfers on; never waits, never throws. */
 extern void bw_http_run(BwHttp *http);
 extern BwTransfer *bw_http_take_finished(BwHttp *http);
 extern int	bw_http_in_flight(const BwHttp *http);
 
 extern void *bw_http_arg(const BwTransfer *transfer);
+
 /* Valid until bw_http_release(). */
 extern const BwHttpReply *bw_http_reply(const BwTransfer *transfer);
+
 /* Ends a running transfer at once, also while it resolves or connects. */
 extern void bw_http_release(BwTransfer *transfer);
 

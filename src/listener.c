@@ -268,7 +268,7 @@ start_daemon(BwListener *listener, int i, const BwListenerOptions *options,
 	const union MHD_DaemonInfo *info;
 	unsigned	flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	int			connections = options->max_connections
-		? options->max_connections : DEFAULT_CONNECTIONS;
+	? options->max_connections : DEFAULT_CONNECTIONS;
 	struct MHD_OptionItem items[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, listener->cert},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, listener->key},
@@ -671,7 +671,7 @@ static MhdResult
 answer(BwParked *request, int status)
 {
 	struct MHD_Response *response =
-		MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	MhdResult	result;
 
 	if (response == NULL)

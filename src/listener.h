@@ -79,6 +79,7 @@ extern void bw_listener_run(BwListener *listener);
 /* Next parked request, NULL: none.  In order of arrival. */
 extern BwParked *bw_listener_take(BwListener *listener);
 extern const BwCallback *bw_listener_callback(const BwParked *parked);
+
 /* Answer it (200, 500, 503); run the listener once more before sleeping. */
 extern void bw_listener_answer(BwParked *parked, int status);
 

@@ -99,6 +99,7 @@ static const struct
 	const char *code;
 	BwErrorClass class;
 }			error_classes[] = {
+
 	/* The order goes on: pending; back-ordered, some or nothing so far. */
 	{"5019", BW_ERROR_PENDING},
 	{"5520", BW_ERROR_PENDING},

@@ -71,7 +71,8 @@ typedef enum BwErrorClass
 	BW_ERROR_NUMBER_INVALID,	/* blames numbers: 5001, 5008, 5070, 5072, ... */
 	BW_ERROR_MAPPING,			/* 5051, 5183, ...: pauses the user mapping */
 	BW_ERROR_SERVER,			/* 5000, 5012: pauses the server */
-	BW_ERROR_PLACE				/* site and peer codes: 5016, 5020 to 5023, ... */
+	BW_ERROR_PLACE				/* site and peer codes: 5016, 5020 to 5023,
+								 * ... */
 } BwErrorClass;
 
 extern BwErrorClass bw_order_error_class(const char *code);

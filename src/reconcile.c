@@ -134,7 +134,7 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 	else
 	{
 		bool		look_up = strcmp(request->step, "look_up") == 0 ||
-			request->bandwidth_order_id == NULL;
+		request->bandwidth_order_id == NULL;
 		TimestampTz due = next_question(work, request);
 
 		if (!start_question(work, lap, request,

@@ -342,7 +342,7 @@ worker_leave(int code, Datum arg)
 	if (code != 0 || slot->come_back_ms >= 0)
 	{
 		int64		wait_ms = slot->come_back_ms >= 0 ? slot->come_back_ms
-			: (int64) BACK_OFF_MIN_MS << Min(slot->failures, 6);
+		: (int64) BACK_OFF_MIN_MS << Min(slot->failures, 6);
 
 		slot->failures++;
 		slot->not_before =

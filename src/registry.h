@@ -24,13 +24,16 @@
 
 /* Called from _PG_init() while shared_preload_libraries are loaded. */
 extern void bw_registry_init(void);
+
 /* False: not preloaded; no workers. */
 extern bool bw_registry_shared(void);
 
 /* --- launcher --- */
 extern void bw_registry_launcher_enter(void);
+
 /* Was a rescan asked for since the last call? */
 extern bool bw_registry_take_rescan(void);
+
 /* Ask the launcher to look at pg_database again, now. */
 extern void bw_registry_rescan(void);
 
@@ -48,19 +51,23 @@ typedef enum BwWorkerState
  * after failures has not passed.
  */
 extern bool bw_registry_worker_reserve(Oid database);
+
 /* Give a reserved slot back: the worker could not be registered. */
 extern void bw_registry_worker_abandon(Oid database);
 
 /* Did the last worker of this database fail?  Then it is to be started again. */
 extern bool bw_registry_worker_failed(Oid database);
+
 /* Have all workers leave, to come back with the settings of their database. */
 extern void bw_registry_restart_workers(void);
 
 /* --- worker --- */
 /* Enter the slot; leaves it at exit.  False: somebody serves it already. */
 extern bool bw_registry_worker_enter(Oid database);
+
 /* This worker lives and works: its next failure is a first one again. */
 extern void bw_registry_worker_healthy(void);
+
 /* About to leave, but not for good: it is started anew after this time. */
 extern void bw_registry_worker_come_back(int after_ms);
 
@@ -73,14 +80,17 @@ typedef enum BwLeave
 } BwLeave;
 
 extern BwLeave bw_registry_worker_must_leave(void);
+
 /* Was it asked to look whether the extension is still there? */
 extern bool bw_registry_worker_take_recheck(void);
+
 /* Was it asked to look at its configuration or at its work again? */
 extern bool bw_registry_worker_take_kick(void);
 
 extern BwWorkerState bw_registry_worker_state(Oid database, int *pid,
 											  TimestampTz *since);
 extern void bw_registry_wake_worker(Oid database);
+
 /* The extension was created, changed or dropped there. */
 extern void bw_registry_recheck_worker(Oid database);
 extern void bw_registry_tell_worker_to_leave(Oid database);
@@ -103,11 +113,13 @@ extern bool bw_registry_budget_take(const char *account_id,
 									BwEndpointClass class,
 									int per_minute, int burst,
 									TimestampTz *retry_at);
+
 /* Calls that could go out now; nothing is counted. */
 extern int	bw_registry_budget_left(const char *account_id,
 									BwEndpointClass class,
 									int per_minute, int burst,
 									TimestampTz *retry_at);
+
 /* Bandwidth said 429: nothing of this class before "until". */
 extern void bw_registry_budget_block(const char *account_id,
 									 BwEndpointClass class,
@@ -123,9 +135,11 @@ typedef struct BwTokenKey
 
 /* A copy of a token that is still good at "now", palloc'd; NULL: none. */
 extern char *bw_registry_token_get(const BwTokenKey *key, TimestampTz now);
+
 /* "expires" is when to stop using it.  Zeroes what it replaces. */
 extern void bw_registry_token_put(const BwTokenKey *key, const char *token,
 								  TimestampTz expires);
+
 /* Forget "token" (Bandwidth refused it), unless another took its place. */
 extern void bw_registry_token_drop(const BwTokenKey *key, const char *token);
 

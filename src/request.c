@@ -109,6 +109,7 @@ static const struct
 	bool		(*accepts) (const char *value);
 	const char *detail;
 }			arguments[ARGUMENT_COUNT] = {
+
 	[AREA_CODE] = {"area_code", "areaCode",
 		offsetof(BwSearch, area_code), is_area_code,
 	"An area code has 3 digits and does not start with 0 or 1."},
@@ -285,7 +286,7 @@ static bool is_id(const char *value);
 static bool has_control_character(const char *value);
 static int	character_count(const char *value);
 static bool refuse(BwProblem *problem, BwProblemKind kind, const char *detail,
-				   const char *hint, const char *message, ...)
+				   const char *hint, const char *message,...)
 			__attribute__((format(printf, 5, 6)));
 static bool refuse_value(BwProblem *problem, BwProblemKind kind,
 						 const char *what, const char *value,
@@ -826,7 +827,7 @@ character_count(const char *value)
 /* Describe a problem; always false, so that callers can return it. */
 static bool
 refuse(BwProblem *problem, BwProblemKind kind, const char *detail,
-	   const char *hint, const char *message, ...)
+	   const char *hint, const char *message,...)
 {
 	va_list		args;
 

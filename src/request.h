@@ -33,9 +33,9 @@ typedef struct BwNumber
 typedef enum BwProblemKind
 {
 	BW_PROBLEM_INVALID_PARAMETER,	/* 22023 */
-	BW_PROBLEM_INVALID_TEXT,		/* 22P02 */
-	BW_PROBLEM_NULL,				/* 22004 */
-	BW_PROBLEM_NOT_SUPPORTED		/* 0A000 */
+	BW_PROBLEM_INVALID_TEXT,	/* 22P02 */
+	BW_PROBLEM_NULL,			/* 22004 */
+	BW_PROBLEM_NOT_SUPPORTED	/* 0A000 */
 } BwProblemKind;
 
 typedef struct BwProblem

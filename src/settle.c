@@ -186,9 +186,9 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 	{
 		const char *digits = member->numbers[i];
 		bool		ours = item->status == BW_ORDER_COMPLETE
-			? !set_has(&index->failed, digits) ||
-			set_has(&index->completed, digits)
-			: item->status == BW_ORDER_PARTIAL && set_has(&index->completed, digits);
+		? !set_has(&index->failed, digits) ||
+		set_has(&index->completed, digits)
+		: item->status == BW_ORDER_PARTIAL && set_has(&index->completed, digits);
 		const BwReplyError *error = NULL;
 
 		if (!ours && item->reply != NULL)

@@ -55,11 +55,13 @@ extern void bw_store_leave(BwStoreScope *scope);
  */
 extern void bw_store_begin(BwStoreScope *scope);
 extern void bw_store_commit(BwStoreScope *scope);
+
 /* After a caught error: end the transaction, back to "cxt". */
 extern void bw_store_abort(MemoryContext cxt);
 
 /* Owner of bw_orders, InvalidOid when the extension is not there. */
 extern Oid	bw_store_owner(void);
+
 /* Is the extension installed in this database? */
 extern bool bw_store_installed(void);
 
@@ -69,6 +71,7 @@ extern bool bw_store_installed(void);
  */
 extern uint64 bw_store_run(BwStatement *statement, const Datum *values,
 						   const bool *nulls);
+
 /* The same, read with the newest snapshot whatever the isolation level. */
 extern uint64 bw_store_run_latest(BwStatement *statement, const Datum *values,
 								  const bool *nulls);
@@ -81,16 +84,20 @@ extern int32 bw_store_int32(uint64 row, int column);
 extern bool bw_store_bool(uint64 row, int column);
 extern TimestampTz bw_store_time(uint64 row, int column);	/* null: DT_NOBEGIN */
 extern Datum bw_store_datum(uint64 row, int column, bool *isnull);
+
 /* A text[] without nulls as an array of C strings; count 0 if null. */
 extern char **bw_store_texts(uint64 row, int column, int *count);
 extern bytea *bw_store_bytea(uint64 row, int column);
 
 /* Arrays as arguments; all in the current memory context. */
 extern Datum bw_store_int64_array(const int64 *values, int count);
+
 /* NULL entries become nulls. */
 extern Datum bw_store_text_array(const char *const *values, int count);
+
 /* DT_NOBEGIN entries become nulls. */
 extern Datum bw_store_time_array(const TimestampTz *values, int count);
+
 /* Negative entries become nulls. */
 extern Datum bw_store_int32_array(const int32 *values, int count);
 

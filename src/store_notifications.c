@@ -27,7 +27,7 @@ static BwStatement keep = {
 	" RETURNING id",
 	.nargs = 6,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, BYTEAARRAYOID}
+	TEXTARRAYOID, BYTEAARRAYOID}
 };
 
 static BwStatement inbox = {
@@ -73,7 +73,7 @@ static BwStatement outcomes = {
 	.nargs = 9,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
-		INT4ARRAYOID}
+	INT4ARRAYOID}
 };
 
 /* By id, which grows with time: no index on the time is needed. */
@@ -169,7 +169,7 @@ static BwStatement subscribe = {
 	"SELECT id FROM s",
 	.nargs = 13,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
+	TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 static BwStatement unsubscribe = {

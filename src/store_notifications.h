@@ -40,10 +40,13 @@ typedef struct BwIncoming
 
 /* Store raw callbacks and fill in their ids. */
 extern void bw_store_keep(BwIncoming *items, int count);
+
 /* Take from the inbox what is due. */
 extern BwIncoming *bw_store_inbox(int limit, int *count, TimestampTz *next_due);
+
 /* Write down what became of each, and keep the inbox in step. */
 extern void bw_store_outcomes(const BwIncoming *items, int count);
+
 /* Delete a small batch of notifications that are older than "minutes". */
 extern int64 bw_store_forget_notifications(int minutes);
 
@@ -72,12 +75,14 @@ typedef struct BwSubscriptionRow
 extern BwSubscriptionRow *bw_store_due_subscriptions(int limit, int *count,
 													 TimestampTz *next_due);
 extern void bw_store_subscription_later(int64 id, TimestampTz due_at);
+
 /* What is known of a subscription now; NULL texts are nulls. */
 extern void bw_store_subscription_state(int64 id, const char *state,
 										const char *bandwidth_subscription_id,
 										const char *username,
 										const char *error_code,
 										const char *error_text, bool done);
+
 /* A new pair of credentials; the hash of the pair is all that is kept. */
 extern void bw_store_add_key(int64 subscription_id, const char *path,
 							 const uint8 *salt, const uint8 *hash);
@@ -101,6 +106,7 @@ typedef struct BwNewSubscription
 } BwNewSubscription;
 
 extern int64 bw_store_subscribe(const BwNewSubscription *subscription);
+
 /* False: there is no such subscription that "role" may end. */
 extern bool bw_store_unsubscribe(int64 id, Oid role);
 

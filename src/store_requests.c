@@ -117,7 +117,7 @@ static BwStatement claim = {
 	"   FROM m",
 	.nargs = 9,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
-		INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID}
+	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID}
 };
 
 static BwStatement send_again = {
@@ -253,7 +253,7 @@ static BwStatement change_orders = {
 	.nargs = 14,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 /* A number that is not there yet was found by Bandwidth: a direct order's. */
@@ -269,7 +269,7 @@ static BwStatement change_numbers = {
 	"  WHERE n.status = 'PENDING'",
 	.nargs = 5,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID}
+	TEXTARRAYOID}
 };
 
 static BwStatement change_requests = {
@@ -292,7 +292,7 @@ static BwStatement change_requests = {
 	" WHERE w.request_id = c.request_id AND c.step IS NULL",
 	.nargs = 6,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TIMESTAMPTZARRAYOID, INT4ARRAYOID}
+	TIMESTAMPTZARRAYOID, INT4ARRAYOID}
 };
 
 /* Only a request of its own is kept; a shared one is closed by the caller. */

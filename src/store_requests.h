@@ -56,6 +56,7 @@ typedef struct BwOrderData
 extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
 										 const char *account_id, bool shared,
 										 int limit, int *count);
+
 /* The members of one request, for sending it again. */
 extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
 
@@ -103,6 +104,7 @@ typedef struct BwRequestRow
  */
 extern BwRequestRow *bw_store_due_requests(int limit, int *count,
 										   TimestampTz *next_due);
+
 /* Requests by what a callback or a list names: Bandwidth's order id or ours. */
 extern BwRequestRow *bw_store_match_requests(const char *const *bandwidth_ids,
 											 const char *const *customer_ids,
@@ -181,6 +183,7 @@ typedef struct BwRequestChange
 extern void bw_store_change_orders(const BwOrderChange *changes, int count);
 extern void bw_store_change_numbers(const BwNumberChange *changes, int count);
 extern void bw_store_change_requests(const BwRequestChange *changes, int count);
+
 /* Back into the queue; "own" orders keep their request. */
 extern void bw_store_requeue(const int64 *order_ids, int count,
 							 TimestampTz due_at);

@@ -200,7 +200,7 @@ static int
 claim_shared(BwTurn *turn, const BwServer *server, BwClaim *claims, int limit)
 {
 	TimestampTz share_at = turn->state->shared_sent_at +
-		bw_coalesce_delay_ms * INT64CONST(1000);
+	bw_coalesce_delay_ms * INT64CONST(1000);
 	TimestampTz now = GetCurrentTimestamp();
 	BwOrderData *orders;
 	int			count;

@@ -58,6 +58,7 @@ typedef struct BwWork
 
 /* A task with a memory context of its own below work->cxt. */
 extern BwTask *bw_task_create(BwWork *work, BwTaskKind kind, int64 id);
+
 /* Read server and credentials into the task; throws as config.h does. */
 extern void bw_task_account(BwTask *task, const char *server, const char *role);
 extern void bw_task_start(BwWork *work, BwTask *task, const BwCallSpec *spec);

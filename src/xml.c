@@ -460,7 +460,7 @@ static bool decode(const Shape *shape, const char *data, size_t len,
 				   BwXmlProblem *problem);
 static bool decode_step(Stream *stream, Step step, const Shape *shape,
 						void *target, ErrorReader *reader, char **root);
-static int wrapped_depth(const Stream *stream, const char *const *wrappers);
+static int	wrapped_depth(const Stream *stream, const char *const *wrappers);
 static void prepare_struct(const Shape *shape, void *target);
 static void free_struct(const Shape *shape, void *target);
 static bool bind_element(const Stream *stream, int base,
@@ -499,7 +499,7 @@ static void on_library_error(void *arg, LibraryError *error);
 static void set_problem(BwXmlProblem *problem, const char *text);
 static const char *inspect(const char *data, size_t len);
 static bool glance_width(Glance *glance);
-static int glance_at(const Glance *glance, size_t at);
+static int	glance_at(const Glance *glance, size_t at);
 static bool glance_skip(Glance *glance, const char *text);
 static void glance_skip_past(Glance *glance, const char *text);
 static const char *glance_declaration(Glance *glance,
@@ -514,7 +514,7 @@ static bool add_text(BwTexts *texts, const char *text);
 static void free_texts(BwTexts *texts);
 static bool grow(void **items, int count, size_t size);
 static int64_t quantity_of(const char *text);
-static int flag_of(const char *text);
+static int	flag_of(const char *text);
 static void write_numbers(Writer *writer, const BwOrderBody *body);
 static void write_criteria(Writer *writer, const BwOrderBody *body);
 static void write_callback(Writer *writer, const BwSubscriptionBody *body);
@@ -527,6 +527,7 @@ static void write_flag(Writer *writer, const char *name, bool flag);
 static void write_number(Writer *writer, const char *name, int64_t number);
 static void write_list(Writer *writer, const char *wrapper, const char *name,
 					   const char *const *items, int count);
+
 /* ---------- decoding documents of one thing ---------- */
 
 bool

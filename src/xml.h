@@ -139,6 +139,7 @@ typedef struct BwList BwList;
 /* "data" must outlive the reader.  NULL: out of memory. */
 extern BwList *bw_xml_list_open(BwListKind kind, const char *data, size_t len);
 extern BwNext bw_xml_list_next(BwList *list, BwRow *row);
+
 /* After BW_NEXT_END: errors found, query of the next page, total (-1: none). */
 extern const BwReplyErrors *bw_xml_list_errors(const BwList *list);
 extern const char *bw_xml_list_next_query(const BwList *list);	/* after '?' */

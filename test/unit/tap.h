@@ -23,18 +23,18 @@ static int	tap_failures;
 
 static inline bool tap_report(bool passed, const char *file, int line,
 							  const char *format, va_list args)
-	__attribute__((format(printf, 4, 0)));
+			__attribute__((format(printf, 4, 0)));
 static inline bool tap_ok(bool passed, const char *file, int line,
 						  const char *format,...)
-	__attribute__((format(printf, 4, 5)));
+			__attribute__((format(printf, 4, 5)));
 static inline bool tap_is_int(long long got, long long expected,
 							  const char *file, int line,
 							  const char *format,...)
-	__attribute__((format(printf, 5, 6)));
+			__attribute__((format(printf, 5, 6)));
 static inline bool tap_is_str(const char *got, const char *expected,
 							  const char *file, int line,
 							  const char *format,...)
-	__attribute__((format(printf, 5, 6)));
+			__attribute__((format(printf, 5, 6)));
 
 /* ok(condition, "what is true, printf style", ...) */
 #define ok(passed, ...) tap_ok((passed), __FILE__, __LINE__, __VA_ARGS__)
@@ -94,7 +94,7 @@ tap_is_str(const char *got, const char *expected,
 		   const char *file, int line, const char *format,...)
 {
 	bool		equal = got == expected ||
-		(got != NULL && expected != NULL && strcmp(got, expected) == 0);
+	(got != NULL && expected != NULL && strcmp(got, expected) == 0);
 	va_list		args;
 
 	va_start(args, format);

@@ -301,7 +301,7 @@ read_notification(const Document *document)
 {
 	BwXmlProblem problem;
 	BwNotification *notification =
-		bw_xml_decode_notification(document->data, document->len, &problem);
+	bw_xml_decode_notification(document->data, document->len, &problem);
 
 	if (notification != NULL)
 		dump_notification(notification);
@@ -415,6 +415,7 @@ static const struct
 	void		(*reader) (const Document *);
 	const char *expected;
 }			ones[] = {
+
 	{"guide_order_received", read_order,
 		"root=OrderResponse\n"
 		"id=c9dg306c-gdh7-77j7-812c-0520c8f49123\n"
@@ -426,7 +427,7 @@ static const struct
 		"site_id=13606\n"
 		"created=2018-03-20T19:51:20.886Z\n"
 		"partial_allowed=1\n"
-		"back_order_requested=0\n"},
+	"back_order_requested=0\n"},
 	{"guide_notification_complete", read_notification,
 		"subscription_id=d8274fa6-e49b-469a-93bf-c7dd17615950\n"
 		"order_type=orders\n"
@@ -434,14 +435,14 @@ static const struct
 		"status=COMPLETE\n"
 		"message=Created a new number order for 1 number from "
 		"WASHINGTON, VA\n"
-		"numbers=5402278098\n"},
+	"numbers=5402278098\n"},
 	{"guide_notification_failed", read_notification,
 		"subscription_id=333643f0-3eac-4c8f-8b15-c712f49e09fe\n"
 		"order_type=orders\n"
 		"order_id=4a58b348-892c-4426-8900-97fc4555c42c\n"
 		"status=FAILED\n"
 		"message=5005: The telephone number is unavailable for ordering\n"
-		"numbers=5402278098\n"},
+	"numbers=5402278098\n"},
 	{"guide_order_complete", read_order,
 		"root=OrderResponse\n"
 		"customer_order_id=123456789\n"
@@ -460,7 +461,7 @@ static const struct
 		"failed_quantity=0\n"
 		"partial_allowed=1\n"
 		"back_order_requested=0\n"
-		"completed=5405511247\n"},
+	"completed=5405511247\n"},
 	{"guide_order_failed", read_order,
 		"root=OrderResponse\n"
 		"customer_order_id=1234567896\n"
@@ -481,54 +482,54 @@ static const struct
 		"back_order_requested=0\n"
 		"failed=5402278098\n"
 		"error=5005: The telephone number is unavailable for ordering\n"
-		" of=5402278098\n"},
+	" of=5402278098\n"},
 	{"guide_order_failed", read_errors,
 		"error=5005: The telephone number is unavailable for ordering\n"
-		" of=5402278098\n"},
+	" of=5402278098\n"},
 	{"errors_order", read_errors,
 		"error=5022: The SiteId is missing\n"
 		"error=5005: The telephone number is unavailable for ordering\n"
-		" of=5402278098\n"},
+	" of=5402278098\n"},
 	{"errors_order", read_order,
 		"root=OrderResponse\n"
 		"name=n\n"
 		"partial_allowed=1\n"
 		"error=5022: The SiteId is missing\n"
 		"error=5005: The telephone number is unavailable for ordering\n"
-		" of=5402278098\n"},
+	" of=5402278098\n"},
 	{"errors_search", read_errors,
 		"error=4000: The area code of telephone numbers can not end "
-		"with 11.\n"},
+	"with 11.\n"},
 	{"errors_npanxx", read_errors,
-		"error=4000: The area code is invalid.\n"},
+	"error=4000: The area code is invalid.\n"},
 	{"errors_npanxx_status", read_errors,
-		"error=4000: The area code is invalid.\n"},
+	"error=4000: The area code is invalid.\n"},
 	{"errors_status", read_errors,
-		"error=14506: URL is invalid\n"},
+	"error=14506: URL is invalid\n"},
 	{"errors_no_code", read_errors,
-		"error=-: No history for this order\n"},
+	"error=-: No history for this order\n"},
 	{"errors_repeated", read_errors,
 		"error=5001: first\n"
-		"error=5002: second\n"},
+	"error=5002: second\n"},
 	{"errors_run", read_errors,
 		"error=5071: first\n"
-		"error=5076: second\n"},
+	"error=5076: second\n"},
 	{"errors_wrapped", read_errors,
 		"error=5071: Telephone number not available.\n"
 		" of=5209072451\n"
 		"error=13518: CNAM for telephone number is applied at the "
-		"Location level\n"},
+	"Location level\n"},
 	{"errors_result_code", read_errors,
-		"error=1003: A required file is missing\n"},
+	"error=1003: A required file is missing\n"},
 	{"errors_result_zero", read_errors,
-		""},
+	""},
 	{"errors_many_numbers", read_errors,
 		"error=15610: Telephone numbers are not found on the account\n"
-		" of=5405510001,5405510002,+15405510003\n"},
+	" of=5405510001,5405510002,+15405510003\n"},
 	{"errors_realm", read_errors,
-		"error=-: Service is temporarily unavailable\n"},
+	"error=-: Service is temporarily unavailable\n"},
 	{"errors_empty", read_errors,
-		""},
+	""},
 	{"order_received_criteria", read_order,
 		"root=OrderResponse\n"
 		"id=a7af704e-2ec0-4c4d-9dc5-1b77fa62c92a\n"
@@ -551,18 +552,18 @@ static const struct
 		"site_id=29976\n"
 		"created=2020-05-19T00:40:38.093Z\n"
 		"partial_allowed=0\n"
-		"back_order_requested=1\n"},
+	"back_order_requested=1\n"},
 	{"order_received_short", read_order,
 		"root=OrderResponse\n"
 		"id=101\n"
 		"type=LATASearchAndOrderType\n"
-		"quantity=3\n"},
+	"quantity=3\n"},
 	{"order_reserved", read_order,
 		"root=OrderResponse\n"
 		"id=1\n"
 		"type=ExistingTelephoneNumberOrderType\n"
 		"requested=9193752369,9193752720\n"
-		"reservation_ids=0099ff73-da96-4303-8a0a-00ff316c07aa,2489\n"},
+	"reservation_ids=0099ff73-da96-4303-8a0a-00ff316c07aa,2489\n"},
 	{"order_detail", read_order,
 		"root=OrderResponse\n"
 		"status=COMPLETE\n"
@@ -572,7 +573,7 @@ static const struct
 		"created_by=jbm\n"
 		"completed_quantity=2\n"
 		"pending_quantity=0\n"
-		"completed=5405514342,5405514343\n"},
+	"completed=5405514342,5405514343\n"},
 	{"order_failed_nothing", read_order,
 		"root=OrderResponse\n"
 		"status=FAILED\n"
@@ -581,12 +582,12 @@ static const struct
 		"area_code=212\n"
 		"created_by=jbm\n"
 		"completed_quantity=0\n"
-		"error=5018: Entire quantity is not available\n"},
+	"error=5018: Entire quantity is not available\n"},
 	{"order_failed_wrapped", read_order,
 		"root=OrderResponse\n"
 		"status=Failed\n"
 		"type=ExistingTelephoneNumberOrderType\n"
-		"failed=5402278098,5402278099,5402278100\n"},
+	"failed=5402278098,5402278099,5402278100\n"},
 	{"order_pending", read_order,
 		"root=OrderResponse\n"
 		"id=f30a31a1-1de4-4939-b094-4521bbe5c8df\n"
@@ -595,7 +596,7 @@ static const struct
 		"quantity=1\n"
 		"state=NC\n"
 		"created_by=jbm\n"
-		"error=5019: The order is pending\n"},
+	"error=5019: The order is pending\n"},
 	{"order_odd", read_order,
 		"root=OrderResponse\n"
 		"id=101\n"
@@ -604,7 +605,7 @@ static const struct
 		"site_id=10\n"
 		"created_by=test\n"
 		"created=2014-03-25 12:55:11.0\n"
-		"completed_at=0001-01-01T00:00:00\n"},
+	"completed_at=0001-01-01T00:00:00\n"},
 	{"notification_partial", read_notification,
 		"subscription_id=333643f0\n"
 		"order_type=orders\n"
@@ -612,40 +613,40 @@ static const struct
 		"customer_order_id=0b0e9a3c-0000\n"
 		"status=PARTIAL\n"
 		"last_modified=2018-03-21T15:28:06.438Z\n"
-		"numbers=5402278098,5402278099\n"},
+	"numbers=5402278098,5402278099\n"},
 	{"notification_note", read_notification,
 		"subscription_id=1\n"
 		"order_type=orders\n"
 		"order_id=2\n"
 		"status=BACKORDERED\n"
-		"note=Please hurry <up>\n"},
+	"note=Please hurry <up>\n"},
 	{"notification_typo", read_notification,
 		"subscription_id=1\n"
 		"order_type=OrderId\n"
-		"status=COMPLETE\n"},
+	"status=COMPLETE\n"},
 	{"notification_event", read_notification,
 		"subscription_id=1\n"
 		"event_type=MESSAGING_LOST\n"
-		"impacted=5402278098\n"},
+	"impacted=5402278098\n"},
 	{"notification_disconnect", read_notification,
 		"subscription_id=1\n"
 		"order_type=disconnects\n"
 		"order_id=6\n"
 		"status=COMPLETE\n"
-		"numbers=9192381138,9192381139\n"},
+	"numbers=9192381138,9192381139\n"},
 	{"reservation", read_number,
 		"telephone_number=4354770625\n"
 		"account_id=111\n"
 		"reservation_id=d3e6d4c5-0001\n"
-		"reservation_expires=13157\n"},
+	"reservation_expires=13157\n"},
 	{"reservation_refused", read_number,
 		"error=5041: Reservation failed: telephone number 4354770625 "
-		"is not available.\n"},
+	"is not available.\n"},
 	{"reservation_of_number", read_number,
 		"telephone_number=4354770625\n"
 		"account_id=111\n"
 		"reservation_id=2489\n"
-		"reservation_expires=13157\n"},
+	"reservation_expires=13157\n"},
 	{"disconnect_received", read_order,
 		"root=DisconnectTelephoneNumberOrderResponse\n"
 		"id=b902dee1-0585-4258-becd-5c7e51ccf5e1\n"
@@ -653,7 +654,7 @@ static const struct
 		"status=RECEIVED\n"
 		"type=DisconnectTelephoneNumberOrderType\n"
 		"requested=4158714245\n"
-		"created=2018-03-21T15:28:06.359Z\n"},
+	"created=2018-03-21T15:28:06.359Z\n"},
 	{"disconnect_partial", read_order,
 		"root=DisconnectTelephoneNumberOrderResponse\n"
 		"id=b902dee1\n"
@@ -663,7 +664,7 @@ static const struct
 		"completed=9192755378\n"
 		"error=5006: Telephone number could not be disconnected "
 		"since it is not associated with your account\n"
-		" of=9192755703\n"},
+	" of=9192755703\n"},
 	{"tn", read_number,
 		"telephone_number=5405514342\n"
 		"status=Inservice\n"
@@ -673,7 +674,7 @@ static const struct
 		"in_service_date=2014-05-09T21:12:03.900Z\n"
 		"last_modified=2014-05-09T21:12:03.000Z\n"
 		"site_id=1091\n"
-		"account_id=9500149\n"},
+	"account_id=9500149\n"},
 	{"tn_details", read_number,
 		"telephone_number=2018981023\n"
 		"status=Inservice\n"
@@ -688,10 +689,10 @@ static const struct
 		"lata=224\n"
 		"tier=0\n"
 		"vendor_id=49\n"
-		"vendor_name=Bandwidth CLEC\n"},
+	"vendor_name=Bandwidth CLEC\n"},
 	{"tn_not_ours", read_number,
 		"error=15610: not found on the account\n"
-		" of=5405514342\n"}
+	" of=5405514342\n"}
 };
 
 /* Documents of many. */
@@ -701,6 +702,7 @@ static const struct
 	BwListKind	kind;
 	const char *expected;
 }			lists[] = {
+
 	{"guide_search", BW_LIST_AVAILABLE_NUMBERS,
 		"number=5405514342\n"
 		"number=5405515330\n"
@@ -709,46 +711,46 @@ static const struct
 		"number=5402270905\n"
 		"number=5402278089\n"
 		"number=5402278090\n"
-		"total=7\n"},
+	"total=7\n"},
 	{"errors_search", BW_LIST_AVAILABLE_NUMBERS,
 		"error=4000: The area code of telephone numbers can not end "
 		"with 11.\n"
-		"total=0\n"},
+	"total=0\n"},
 	{"errors_npanxx", BW_LIST_AVAILABLE_NPANXX,
-		"error=4000: The area code is invalid.\n"},
+	"error=4000: The area code is invalid.\n"},
 	{"errors_npanxx_status", BW_LIST_AVAILABLE_NPANXX,
 		"city=CARY; state=NC; npa=919; nxx=238; quantity=4\n"
-		"error=4000: The area code is invalid.\n"},
+	"error=4000: The area code is invalid.\n"},
 	{"errors_status", BW_LIST_SUBSCRIPTIONS,
-		"error=14506: URL is invalid\n"},
+	"error=14506: URL is invalid\n"},
 	{"errors_many_numbers", BW_LIST_NUMBERS,
 		"number=9192381138; city=CARY; state=NC; rate_center=CARY; "
 		"lata=426; tier=0; vendor_id=49; vendor_name=Bandwidth CLEC\n"
 		"error=15610: Telephone numbers are not found on the account\n"
 		" of=5405510001,5405510002,+15405510003\n"
-		"total=1\n"},
+	"total=1\n"},
 	{"search_detail", BW_LIST_AVAILABLE_NUMBERS,
 		"number=9192956932; city=KNIGHTDALE; state=NC; "
 		"rate_center=KNIGHTDALE; lata=426; tier=0; vendor_id=49; "
 		"vendor_name=Bandwidth CLEC\n"
 		"number=8332120042; state=XX; lata=888; vendor_id=67; "
 		"vendor_name=Toll free vendor\n"
-		"total=2\n"},
+	"total=2\n"},
 	{"search_detail_old", BW_LIST_AVAILABLE_NUMBERS,
 		"number=2012001555; city=JERSEY CITY; state=NJ; "
 		"rate_center=JERSEYCITY; lata=224\n"
-		"total=1\n"},
+	"total=1\n"},
 	{"search_detail_in_list", BW_LIST_AVAILABLE_NUMBERS,
 		"number=9193900000; city=CARY; state=NC; rate_center=CARY; lata=426\n"
 		"number=9193900001; city=CARY\n"
-		"total=2\n"},
+	"total=2\n"},
 	{"search_empty", BW_LIST_AVAILABLE_NUMBERS,
-		""},
+	""},
 	{"search_count_zero", BW_LIST_AVAILABLE_NUMBERS,
-		"total=0\n"},
+	"total=0\n"},
 	{"npanxx", BW_LIST_AVAILABLE_NPANXX,
 		"city=COMPTON:GARDENA DA; state=CA; npa=424; nxx=242; quantity=7\n"
-		"city=COMPTON:COMPTON DA; state=CA; npa=424; nxx=260; quantity=17\n"},
+	"city=COMPTON:COMPTON DA; state=CA; npa=424; nxx=260; quantity=17\n"},
 	{"orders", BW_LIST_ORDERS,
 		"id=016c1aef-8873-4a8c-a374-2a7e6a4fbb5e; account_id=14; "
 		"customer_order_id=123456789; user_id=byo_dev; "
@@ -759,56 +761,56 @@ static const struct
 		"id=9e4b2f11; account_id=14; order_type=new_number; "
 		"status=COMPLETE; date=2013-12-20T06\n"
 		"next=page=cbdc8ae1-e3a2-4a2d-8f5e-1c4c4b7f3b1d&size=2\n"
-		"total=122\n"},
+	"total=122\n"},
 	{"orders_empty", BW_LIST_ORDERS,
-		"total=0\n"},
+	"total=0\n"},
 	{"links_only", BW_LIST_ORDERS,
-		""},
+	""},
 	{"order_history", BW_LIST_HISTORY,
 		"user_id=System; status=BACKORDERED; "
 		"date=2014-05-20T14:21:43.937Z; "
 		"note=Order backordered - awaiting additional numbers; "
 		"difference=none\n"
-		"status=COMPLETE; date=2014-05-20T14:24:43.428Z\n"},
+	"status=COMPLETE; date=2014-05-20T14:24:43.428Z\n"},
 	{"order_tns", BW_LIST_NUMBERS,
 		"number=8042105666\n"
-		"number=8042105667\n"},
+	"number=8042105667\n"},
 	{"subscriptions", BW_LIST_SUBSCRIPTIONS,
 		"id=390f5ae0-f0b9-4c4e-a5a2-1a7a3e3e6d5c; order_type=orders; "
 		"status=200 OK; order_id=8684b1c8-7d41-4877-bfc2-6bd8ea4dc89f; "
 		"url=https://host.example/path?a=1&b=2; expiry=4283455101; "
 		"username=User15; number_format=LEGACY\n"
 		"id=2; event_type=MESSAGING_LOST; email=ops@host.example; "
-		"digest=DAILY\n"},
+	"digest=DAILY\n"},
 	{"subscription_one", BW_LIST_SUBSCRIPTIONS,
 		"id=3; order_type=disconnects; status=READY; "
-		"url=https://host.example\n"},
+	"url=https://host.example\n"},
 	{"subscription_bare", BW_LIST_SUBSCRIPTIONS,
-		"id=4; order_type=orders\n"},
+	"id=4; order_type=orders\n"},
 	{"disconnects", BW_LIST_ORDERS,
 		"id=d96dc8ff; account_id=14; user_id=team_ua; "
 		"order_type=disconnect; status=COMPLETE; "
 		"date=2014-01-10T17-34-10Z; "
 		"last_modified=2014-01-10T17-34-15Z; count=3\n"
-		"total=1\n"},
+	"total=1\n"},
 	{"inservice", BW_LIST_NUMBERS,
 		"number=8183386247\n"
 		"number=+33123456789\n"
 		"next=page=8183386247&size=2\n"
-		"total=4\n"},
+	"total=4\n"},
 	{"sites", BW_LIST_SITES,
 		"id=1; name=Main & annex\n"
-		"id=2; name=Second; description=A site description\n"},
+	"id=2; name=Second; description=A site description\n"},
 	{"site", BW_LIST_SITES,
-		"id=1; name=Test Site; description=A Site Description\n"},
+	"id=1; name=Test Site; description=A Site Description\n"},
 	{"sip_peers", BW_LIST_SIP_PEERS,
 		"id=12345; name=SIP Peer 1; description=first; is_default=true\n"
-		"id=12346; name=SIP Peer 2; is_default=false\n"},
+	"id=12346; name=SIP Peer 2; is_default=false\n"},
 	{"sip_peer", BW_LIST_SIP_PEERS,
-		"id=10; name=SIP Peer 1; is_default=true\n"},
+	"id=10; name=SIP Peer 1; is_default=true\n"},
 	{"sip_peer_tns", BW_LIST_NUMBERS,
 		"number=3034162216\n"
-		"number=3034162218\n"}
+	"number=3034162218\n"}
 };
 
 /* Every other vector that is read from beginning to end. */
@@ -997,7 +999,7 @@ static void
 test_utf16(void)
 {
 	static const char text[] = "<?xml version=\"1.0\" encoding=\"UTF-16\"?>"
-		"<R><Order><id>1</id><Name>&#233;</Name></Order></R>";
+	"<R><Order><id>1</id><Name>&#233;</Name></Order></R>";
 	char		longer[8192];
 
 	for (int i = 0; i < 4; i++)
@@ -1212,7 +1214,7 @@ test_bytes(void)
 		{BYTES("\xfe\xff\0<\0!\0D\0O\0C\0T\0Y\0P\0E\0 \0R\0>\0<\0R\0/\0>")}
 	};
 	static const char pair[] = "\xff\xfe<\0E\0r\0r\0o\0r\0>\0\x3d\xd8\xde\xdc"
-		"<\0/\0E\0r\0r\0o\0r\0>\0";
+	"<\0/\0E\0r\0r\0o\0r\0>\0";
 	Document	document;
 
 	for (int i = 0; i < COUNT(cases); i++)
