@@ -115,7 +115,7 @@ bw_subscribe(PG_FUNCTION_ARGS)
 	bw_store_enter(&scope);
 	id = bw_store_subscribe(&s);
 	bw_store_leave(&scope);
-	bw_registry_wake_at_commit();
+	bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
 	PG_RETURN_INT64(id);
 }
 
@@ -170,7 +170,7 @@ bw_unsubscribe(PG_FUNCTION_ARGS)
 	found = bw_store_unsubscribe(PG_GETARG_INT64(0), role);
 	bw_store_leave(&scope);
 	if (found)
-		bw_registry_wake_at_commit();
+		bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
 	PG_RETURN_BOOL(found);
 }
 

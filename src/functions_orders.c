@@ -118,7 +118,7 @@ bw_order(PG_FUNCTION_ARGS)
 	if (id > 0)
 	{
 		return_order(rsinfo, id, bw_order_status_name(order.status), numbers, count);
-		bw_registry_wake_at_commit();
+		bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
 		bw_warn_without_worker("the order stays QUEUED");
 	}
 	return (Datum) 0;
@@ -247,7 +247,7 @@ bw_recheck(PG_FUNCTION_ARGS)
 	open = bw_store_recheck(order->request_id);
 	bw_store_leave(&scope);
 	if (open)
-		bw_registry_wake_at_commit();
+		bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
 	PG_RETURN_BOOL(open);
 }
 
@@ -262,7 +262,7 @@ bw_receive(PG_FUNCTION_ARGS)
 	bw_store_enter(&scope);
 	id = bw_store_receive(body);
 	bw_store_leave(&scope);
-	bw_registry_wake_at_commit();
+	bw_registry_wake_at_commit(BW_TOPIC_INBOX);
 	bw_warn_without_worker("the notification stays in the inbox");
 	PG_RETURN_INT64(id);
 }

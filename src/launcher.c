@@ -247,7 +247,7 @@ watch_objects(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 	else if (class == DbRoleSettingRelationId && access == OAT_POST_ALTER)
 		restart_at_commit = true;
 	else if (class == ForeignServerRelationId || class == UserMappingRelationId)
-		bw_registry_wake_at_commit();
+		bw_registry_wake_at_commit(BW_TOPIC_ALL);
 }
 
 static void

@@ -46,7 +46,7 @@ typedef struct WorkerSlot
 	TimestampTz since;			/* of the state */
 	TimestampTz not_before;		/* back-off */
 	int			failures;
-	bool		kick;
+	int			topics;			/* BwTopic bits: look at these */
 	bool		recheck;
 	BwLeave		leave;
 	int			come_back_ms;	/* it leaves, but not for good; -1: for good */
@@ -92,7 +92,7 @@ static bool shared = false;
 /* This process's places. */
 static int	my_worker = -1;
 static int	my_waiter = -1;
-static bool wake_when_committed = false;
+static int	topics_when_committed = 0;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -251,7 +251,8 @@ bw_registry_worker_reserve(Oid database)
 		slot->database = database;
 		slot->state = BW_WORKER_STARTING;
 		slot->since = now;
-		slot->kick = slot->recheck = false;
+		slot->topics = 0;
+		slot->recheck = false;
 		slot->leave = BW_LEAVE_NOT;
 		slot->come_back_ms = -1;
 		mine = true;
@@ -391,16 +392,16 @@ bw_registry_worker_take_recheck(void)
 	return asked;
 }
 
-bool
-bw_registry_worker_take_kick(void)
+int
+bw_registry_worker_take_topics(void)
 {
-	bool		kicked;
+	int			topics;
 
 	lock_registry();
-	kicked = registry->workers[my_worker].kick;
-	registry->workers[my_worker].kick = false;
+	topics = registry->workers[my_worker].topics;
+	registry->workers[my_worker].topics = 0;
 	unlock_registry();
-	return kicked;
+	return topics;
 }
 
 BwWorkerState
@@ -422,7 +423,7 @@ bw_registry_worker_state(Oid database, int *pid, TimestampTz *since)
 }
 
 static void
-poke(Oid database, bool recheck, BwLeave leave)
+poke(Oid database, int topics, bool recheck, BwLeave leave)
 {
 	WorkerSlot *slot;
 
@@ -432,7 +433,7 @@ poke(Oid database, bool recheck, BwLeave leave)
 	slot = worker_slot(database);
 	if (slot != NULL)
 	{
-		slot->kick = true;
+		slot->topics |= topics;
 		slot->recheck = slot->recheck || recheck;
 		if (leave != BW_LEAVE_NOT)
 			slot->leave = leave;
@@ -443,25 +444,19 @@ poke(Oid database, bool recheck, BwLeave leave)
 }
 
 void
-bw_registry_wake_worker(Oid database)
-{
-	poke(database, false, BW_LEAVE_NOT);
-}
-
-void
 bw_registry_recheck_worker(Oid database)
 {
-	poke(database, true, BW_LEAVE_NOT);
+	poke(database, BW_TOPIC_ALL, true, BW_LEAVE_NOT);
 }
 
 void
 bw_registry_tell_worker_to_leave(Oid database)
 {
-	poke(database, false, BW_LEAVE_DATABASE);
+	poke(database, 0, false, BW_LEAVE_DATABASE);
 }
 
 void
-bw_registry_wake_at_commit(void)
+bw_registry_wake_at_commit(BwTopic topic)
 {
 	static bool registered = false;
 
@@ -472,7 +467,7 @@ bw_registry_wake_at_commit(void)
 		RegisterXactCallback(at_transaction_end, NULL);
 		registered = true;
 	}
-	wake_when_committed = true;
+	topics_when_committed |= topic;
 }
 
 /* At XACT_EVENT_COMMIT the rows are visible already. */
@@ -482,13 +477,13 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (wake_when_committed)
-				bw_registry_wake_worker(MyDatabaseId);
-			wake_when_committed = false;
+			if (topics_when_committed != 0)
+				poke(MyDatabaseId, topics_when_committed, false, BW_LEAVE_NOT);
+			topics_when_committed = 0;
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_when_committed = false;
+			topics_when_committed = 0;
 			break;
 		default:
 			break;

@@ -84,19 +84,28 @@ extern BwLeave bw_registry_worker_must_leave(void);
 /* Was it asked to look whether the extension is still there? */
 extern bool bw_registry_worker_take_recheck(void);
 
-/* Was it asked to look at its configuration or at its work again? */
-extern bool bw_registry_worker_take_kick(void);
+/* What there is to be looked at; bits, so that several come together. */
+typedef enum BwTopic
+{
+	BW_TOPIC_QUEUE = 1,			/* orders to be sent */
+	BW_TOPIC_REQUESTS = 2,		/* requests to be asked about */
+	BW_TOPIC_INBOX = 4,			/* callbacks to be applied */
+	BW_TOPIC_SUBSCRIPTIONS = 8,
+	BW_TOPIC_ALL = 15
+} BwTopic;
+
+/* Topics that it was asked to look at since the last call. */
+extern int	bw_registry_worker_take_topics(void);
 
 extern BwWorkerState bw_registry_worker_state(Oid database, int *pid,
 											  TimestampTz *since);
-extern void bw_registry_wake_worker(Oid database);
 
 /* The extension was created, changed or dropped there. */
 extern void bw_registry_recheck_worker(Oid database);
 extern void bw_registry_tell_worker_to_leave(Oid database);
 
 /* Wake this database's worker when the current transaction commits. */
-extern void bw_registry_wake_at_commit(void);
+extern void bw_registry_wake_at_commit(BwTopic topic);
 
 /* --- sessions that wait for an order (bw_wait) --- */
 /* Let bw_registry_wake_waiters() set this process's latch. */

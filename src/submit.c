@@ -90,6 +90,7 @@ bw_submit_lap(BwWork *work)
 	BwGroups	groups = {0};
 
 	work->submit_at = DT_NOEND;
+	work->crowded = false;
 	if (!bw_work_transaction(work, read_groups, &groups, "reading the queue"))
 	{
 		work->submit_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
@@ -101,6 +102,7 @@ bw_submit_lap(BwWork *work)
 		CHECK_FOR_INTERRUPTS();
 		group_turn(work, &groups.items[i]);
 	}
+	bw_api_run(work->api);
 }
 
 static void
@@ -153,10 +155,15 @@ claim_group(BwWork *work, void *arg)
 	if (budget <= 0)
 		turn->again_at = retry_at;
 	if (limit <= 0)
+	{
+		work->crowded = true;
 		return;
+	}
 	claims = palloc0(sizeof(BwClaim) * limit);
 	count = claim_own(turn, server, claims, limit);
 	count += claim_shared(turn, server, claims + count, limit - count);
+	if (count == limit)
+		work->crowded = true;
 	if (count == 0)
 		return;
 	turn->tasks = palloc(sizeof(BwTask *) * count);
@@ -400,31 +407,57 @@ typedef struct Recording
 	BwTask	  **tasks;
 	int			count;
 	List	   *moved;
+	TimestampTz next_due;
+	bool		requeued;
 } Recording;
+
+static bool
+record_all(BwWork *work, BwTask **tasks, int count)
+{
+	Recording	recording = {.tasks = tasks,.count = count,.next_due = DT_NOEND};
+
+	if (!bw_work_transaction(work, record, &recording, "recording replies"))
+		return false;
+	bw_work_moved(work, recording.moved);
+	work->reconcile_at = Min(work->reconcile_at, recording.next_due);
+	work->crowded |= recording.requeued;
+	return true;
+}
 
 void
 bw_submit_finished(BwWork *work, BwTask **tasks, int count)
 {
-	Recording	all = {.tasks = tasks,.count = count};
-
-	if (bw_work_transaction(work, record, &all, "recording replies"))
-		bw_work_moved(work, all.moved);
-	else
+	/* If one of them is bad: each on its own, so that only that one waits. */
+	if (!record_all(work, tasks, count))
 	{
-		/* One of them is bad: each on its own, so that only that one waits. */
 		for (int i = 0; i < count; i++)
 		{
-			Recording	one = {.tasks = &tasks[i],.count = 1};
-
 			CHECK_FOR_INTERRUPTS();
-			if (bw_work_transaction(work, record, &one, "recording a reply"))
-				bw_work_moved(work, one.moved);
+			(void) record_all(work, &tasks[i], 1);
 		}
 	}
-	work->submit_at = GetCurrentTimestamp();
-	work->reconcile_at = GetCurrentTimestamp();
+	if (work->crowded)
+		work->submit_at = GetCurrentTimestamp();
 	for (int i = 0; i < count; i++)
 		bw_task_free(tasks[i]);
+}
+
+/* What an outcome means for the turns to come. */
+static void
+note_outcome(BwWork *work, Recording *recording, const BwSettlement *item)
+{
+	BwGroupState *state = group_state(work, item->request->server,
+									  item->request->ordered_by);
+
+	if (item->status == BW_ORDER_QUEUED)
+	{
+		back_off(state);
+		recording->requeued = true;
+		return;
+	}
+	state->failures = 0;
+	if (item->step != NULL)
+		recording->next_due = Min(recording->next_due, item->due_at);
 }
 
 static void
@@ -448,12 +481,8 @@ record(BwWork *work, void *arg)
 		{
 			if (requests[j].id != task->id)
 				continue;
-			settle_outcome(task, &requests[j], &items[n++]);
-			if (items[n - 1].status == BW_ORDER_QUEUED)
-				back_off(group_state(work, requests[j].server,
-									 requests[j].ordered_by));
-			else
-				group_state(work, requests[j].server, requests[j].ordered_by)->failures = 0;
+			settle_outcome(task, &requests[j], &items[n]);
+			note_outcome(work, recording, &items[n++]);
 		}
 	}
 	recording->moved = bw_settle(items, n);

@@ -42,9 +42,10 @@ typedef struct BwWork
 	MemoryContext lap;			/* reset after each lap */
 	BwApi	   *api;
 	BwListener *listener;		/* NULL: port closed */
-	int64		boot_sends;		/* sends since start */
+	bool		crowded;		/* orders wait until calls in flight are
+								 * finished */
 
-	/* When each part wants its next turn; a kick sets them to now. */
+	/* When each part wants its next turn; waking us sets them to now. */
 	TimestampTz submit_at;
 	TimestampTz reconcile_at;
 	TimestampTz inbox_at;

@@ -89,6 +89,7 @@ static void open_listener(BwWork *work, Clock *clock);
 static void load_keys(BwWork *work, void *arg);
 static void log_listener(BwWork *work);
 static void take_finished(BwWork *work);
+static void look_at(BwWork *work, int topics);
 static void do_what_is_due(BwWork *work, Clock *clock);
 static void tell(BwWork *work);
 static void forget_old(BwWork *work, void *arg);
@@ -148,6 +149,12 @@ override_settings(void)
 		{"session_replication_role", "origin"},
 		{"search_path", "pg_catalog, pg_temp"},
 		{"client_min_messages", "warning"},
+		/* Our tables fill and empty faster than statistics follow. */
+		{"plan_cache_mode", "force_generic_plan"},
+		{"enable_seqscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"jit", "off"},
 	};
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
@@ -195,8 +202,7 @@ main_loop(BwWork *work)
 			clock.probe_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														 LOCK_PROBE_MS);
 		}
-		if (bw_registry_worker_take_kick())
-			clock.safety_at = GetCurrentTimestamp();
+		look_at(work, bw_registry_worker_take_topics());
 		if (work->listener == NULL && bw_listen_port > 0 &&
 			clock.listener_at <= GetCurrentTimestamp())
 		{
@@ -356,6 +362,23 @@ log_listener(BwWork *work)
 		ereport(LOG, (errmsg("callback listener: %s", line)));
 }
 
+/* The parts of these topics are due now. */
+static void
+look_at(BwWork *work, int topics)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (topics & BW_TOPIC_QUEUE)
+		work->submit_at = now;
+	if (topics & BW_TOPIC_REQUESTS)
+		work->reconcile_at = now;
+	if (topics & BW_TOPIC_INBOX)
+		work->inbox_at = now;
+	if (topics & BW_TOPIC_SUBSCRIPTIONS)
+		work->subscriptions_at = now;
+}
+
+/* What somebody waits for first: orders on their way out. */
 static void
 do_what_is_due(BwWork *work, Clock *clock)
 {
@@ -364,9 +387,10 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (clock->safety_at <= now)
 	{
 		clock->safety_at = TimestampTzPlusMilliseconds(now, SAFETY_TIMER_MS);
-		work->submit_at = work->reconcile_at = now;
-		work->inbox_at = work->subscriptions_at = now;
+		look_at(work, BW_TOPIC_ALL);
 	}
+	if (work->submit_at <= now)
+		bw_submit_lap(work);
 	if (work->listener != NULL)
 	{
 		if (work->keys_changed)
@@ -378,8 +402,6 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	bw_api_run(work->api);
 	take_finished(work);
-	if (work->submit_at <= now)
-		bw_submit_lap(work);
 	if (work->inbox_at <= now)
 		bw_receive_inbox(work);
 	if (work->reconcile_at <= now)
