@@ -32,12 +32,15 @@ static BwStatement keep = {
 
 static BwStatement inbox = {
 	.text =
+	"WITH i AS MATERIALIZED ("
+	" SELECT notification_id, tries FROM bw_inbox"
+	"  WHERE due_at <= now()"
+	"  ORDER BY notification_id"
+	"  LIMIT $1"
+	" FOR NO KEY UPDATE SKIP LOCKED)"
 	"SELECT n.id, n.body, i.tries"
-	"  FROM bw_inbox AS i JOIN bw_notifications AS n ON n.id = i.notification_id"
-	" WHERE i.due_at <= now()"
-	" ORDER BY i.notification_id"
-	" LIMIT $1"
-	" FOR NO KEY UPDATE OF i SKIP LOCKED",
+	"  FROM i JOIN bw_notifications AS n ON n.id = i.notification_id"
+	" ORDER BY n.id",
 	.nargs = 1,
 	.argtypes = {INT4OID}
 };
@@ -90,17 +93,19 @@ static BwStatement forget_notifications = {
 
 static BwStatement due_subscriptions = {
 	.text =
+	"WITH w AS MATERIALIZED ("
+	" SELECT subscription_id, due_at, tries FROM bw_subscription_work"
+	"  WHERE due_at <= now()"
+	"  ORDER BY due_at"
+	"  LIMIT $1"
+	" FOR NO KEY UPDATE SKIP LOCKED)"
 	"SELECT s.id, s.server, s.account_id, s.order_type, s.event_type,"
 	"       s.bandwidth_order_id, s.url, s.email, s.digest, s.expiry,"
 	"       s.number_format, s.public_key, s.credentials, s.wanted, s.state,"
 	"       s.bandwidth_subscription_id, w.tries"
-	"  FROM bw_subscription_work AS w"
-	"  JOIN bw_subscriptions AS s ON s.id = w.subscription_id"
-	" WHERE w.due_at <= now()"
-	"   AND s.home = (SELECT i.home FROM bw_identity AS i)"
-	" ORDER BY w.due_at"
-	" LIMIT $1"
-	" FOR NO KEY UPDATE OF w SKIP LOCKED",
+	"  FROM w JOIN bw_subscriptions AS s ON s.id = w.subscription_id"
+	" WHERE s.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY w.due_at",
 	.nargs = 1,
 	.argtypes = {INT4OID}
 };

@@ -18,22 +18,21 @@ static BwOrderData *read_order_data(uint64 rows);
 static BwRequestRow *read_requests(uint64 rows);
 static void number_new_requests(BwClaim *claims, int count);
 
-/*
- * Servers and roles with queued orders, found by skipping through the primary
- * key: the cost depends on the groups, not on the length of the queue.
- */
-static BwStatement ready_groups = {
+/* The two first groups after a given one, found in the primary key. */
+static BwStatement next_groups = {
 	.text =
 	"WITH RECURSIVE g AS ("
 	" (SELECT server, ordered_by FROM bw_queue"
+	"   WHERE (server, ordered_by) > ($1, $2)"
 	"   ORDER BY server, ordered_by LIMIT 1)"
 	" UNION ALL"
 	" SELECT n.server, n.ordered_by FROM g, LATERAL ("
 	"  SELECT q.server, q.ordered_by FROM bw_queue AS q"
 	"   WHERE (q.server, q.ordered_by) > (g.server, g.ordered_by)"
 	"   ORDER BY q.server, q.ordered_by LIMIT 1) AS n)"
-	"SELECT server, ordered_by FROM g",
-	.nargs = 0
+	"SELECT server, ordered_by FROM g LIMIT 2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
 };
 
 #define ORDER_DATA_COLUMNS \
@@ -81,43 +80,55 @@ static BwStatement new_request_ids = {
 	.argtypes = {INT4OID}
 };
 
-/* $4, $5: new requests; $6: existing ones; $7, $8: orders and their request. */
-static BwStatement claim = {
+/* $4, $5: ids and CustomerOrderIds; $6, $7: orders and their request. */
+static BwStatement make_requests = {
 	.text =
-	"WITH m AS ("
-	" SELECT * FROM unnest($7::bigint[], $8::bigint[]) AS m(order_id, request_id)),"
-	"made AS ("
-	" INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
-	"        customer_order_id, members, state, attempts, first_sent_at,"
-	"        last_sent_at)"
+	"INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
+	"       customer_order_id, members, state, attempts, first_sent_at,"
+	"       last_sent_at)"
 	" OVERRIDING SYSTEM VALUE"
 	" SELECT n.id, i.home, 'explicit', $1, $3, $2, n.customer_order_id,"
-	"        array_agg(m.order_id ORDER BY m.order_id), 'sending', 1,"
-	"        clock_timestamp(), clock_timestamp()"
-	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id)"
-	"   JOIN m ON m.request_id = n.id, bw_identity AS i"
-	"  GROUP BY n.id, n.customer_order_id, i.home),"
-	"again AS ("
-	" UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
-	"        first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
-	"        last_sent_at = clock_timestamp()"
-	"  WHERE id = ANY ($6)),"
-	"o AS ("
+	"        (SELECT array_agg(m.order_id ORDER BY m.order_id)"
+	"           FROM unnest($6::bigint[], $7::bigint[]) AS m(order_id, request_id)"
+	"          WHERE m.request_id = n.id),"
+	"        'sending', 1, clock_timestamp(), clock_timestamp()"
+	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id),"
+	"        bw_identity AS i",
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
+	INT8ARRAYOID, INT8ARRAYOID}
+};
+
+static BwStatement send_requests = {
+	.text =
+	"UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
+	"       first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
+	"       last_sent_at = clock_timestamp()"
+	" WHERE id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+/* $3, $4: orders and their request; $5: the requests, each once. */
+static BwStatement claim = {
+	.text =
+	"WITH o AS ("
 	" UPDATE bw_orders AS o SET status = 'SENDING', request_id = m.request_id,"
 	"        sent_at = clock_timestamp()"
-	"   FROM m WHERE o.id = m.order_id),"
+	"   FROM unnest($3::bigint[], $4::bigint[]) AS m(order_id, request_id)"
+	"  WHERE o.id = m.order_id),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source)"
-	" SELECT m.order_id, 'SENDING', 'worker' FROM m),"
+	" SELECT m, 'SENDING', 'worker' FROM unnest($3::bigint[]) AS m),"
 	"d AS ("
-	" DELETE FROM bw_queue AS q USING m"
-	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = m.order_id)"
+	" DELETE FROM bw_queue AS q"
+	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = ANY ($3))"
 	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
-	" SELECT DISTINCT m.request_id, $1, 'sent', now() + $9 * interval '1 ms'"
-	"   FROM m",
-	.nargs = 9,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4OID}
+	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
+	"   FROM unnest($5::bigint[]) AS m",
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+	INT4OID}
 };
 
 static BwStatement send_again = {
@@ -138,16 +149,19 @@ static BwStatement send_again = {
 	" r.bandwidth_order_id, r.attempts, cardinality(r.members)," \
 	" r.first_sent_at, w.step, w.tries "
 
+/* The work list comes first: it is short, the list of requests is not. */
 static BwStatement due_requests = {
 	.text =
+	"WITH w AS MATERIALIZED ("
+	" SELECT request_id, step, due_at, tries FROM bw_open_requests"
+	"  WHERE due_at <= now()"
+	"  ORDER BY due_at"
+	"  LIMIT $1"
+	" FOR NO KEY UPDATE SKIP LOCKED)"
 	"SELECT " REQUEST_COLUMNS
-	"  FROM bw_open_requests AS w"
-	"  JOIN bw_requests AS r ON r.id = w.request_id"
-	" WHERE w.due_at <= now()"
-	"   AND r.home = (SELECT i.home FROM bw_identity AS i)"
-	" ORDER BY w.due_at"
-	" LIMIT $1"
-	" FOR NO KEY UPDATE OF w SKIP LOCKED",
+	"  FROM w JOIN bw_requests AS r ON r.id = w.request_id"
+	" WHERE r.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY w.due_at",
 	.nargs = 1,
 	.argtypes = {INT4OID}
 };
@@ -308,20 +322,21 @@ static BwStatement requeue = {
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID}
 };
 
-BwGroup *
-bw_store_ready_groups(int *count, TimestampTz *next_due)
+bool
+bw_store_next_group(BwGroup *group, bool *more)
 {
-	BwGroup    *groups;
+	Datum		v[2];
+	uint64		rows;
 
-	*next_due = DT_NOEND;
-	*count = (int) bw_store_run(&ready_groups, NULL, NULL);
-	groups = palloc(sizeof(BwGroup) * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-	{
-		groups[i].server = bw_store_text(i, 0);
-		groups[i].ordered_by = bw_store_text(i, 1);
-	}
-	return groups;
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	rows = bw_store_run(&next_groups, v, NULL);
+	*more = rows > 1;
+	if (rows == 0)
+		return false;
+	group->server = bw_store_text(0, 0);
+	group->ordered_by = bw_store_text(0, 1);
+	return true;
 }
 
 static BwOrderData *
@@ -398,51 +413,101 @@ number_new_requests(BwClaim *claims, int count)
 	}
 }
 
+/* Every order of the claims with its request, as two arrays. */
+static void
+list_members(const BwClaim *claims, int count, Datum *order_ids,
+			 Datum *order_requests)
+{
+	int64	   *orders;
+	int64	   *requests;
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		n += claims[i].order_count;
+	orders = palloc(sizeof(int64) * Max(n, 1));
+	requests = palloc(sizeof(int64) * Max(n, 1));
+	n = 0;
+	for (int i = 0; i < count; i++)
+	{
+		for (int j = 0; j < claims[i].order_count; j++)
+		{
+			orders[n] = claims[i].orders[j]->id;
+			requests[n++] = claims[i].request_id;
+		}
+	}
+	*order_ids = bw_store_int64_array(orders, n);
+	*order_requests = bw_store_int64_array(requests, n);
+}
+
+static void
+write_new_requests(Datum server, Datum ordered_by, const char *account_id,
+				   const BwClaim *claims, int count, Datum order_ids,
+				   Datum order_requests)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	const char **names = palloc(sizeof(char *) * Max(count, 1));
+	int			n = 0;
+	Datum		v[7];
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!claims[i].is_new)
+			continue;
+		ids[n] = claims[i].request_id;
+		names[n++] = claims[i].customer_order_id;
+	}
+	if (n == 0)
+		return;
+	v[0] = server;
+	v[1] = ordered_by;
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = bw_store_int64_array(ids, n);
+	v[4] = bw_store_text_array(names, n);
+	v[5] = order_ids;
+	v[6] = order_requests;
+	bw_store_run(&make_requests, v, NULL);
+}
+
+static void
+write_known_requests(const BwClaim *claims, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	int			n = 0;
+	Datum		v[1];
+
+	for (int i = 0; i < count; i++)
+		if (!claims[i].is_new)
+			ids[n++] = claims[i].request_id;
+	if (n == 0)
+		return;
+	v[0] = bw_store_int64_array(ids, n);
+	bw_store_run(&send_requests, v, NULL);
+}
+
 void
 bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
 			   int count, int patience_ms)
 {
-	int64	   *new_ids = palloc(sizeof(int64) * Max(count, 1));
-	const char **new_names = palloc(sizeof(char *) * Max(count, 1));
-	int64	   *own_ids = palloc(sizeof(int64) * Max(count, 1));
-	int64	   *order_ids;
-	int64	   *order_requests;
-	int			new_count = 0;
-	int			own_count = 0;
-	int			orders = 0;
-	Datum		v[9];
+	Datum		server = CStringGetTextDatum(group->server);
+	Datum		ordered_by = CStringGetTextDatum(group->ordered_by);
+	int64	   *request_ids = palloc(sizeof(int64) * Max(count, 1));
+	Datum		order_ids;
+	Datum		order_requests;
 
 	number_new_requests(claims, count);
 	for (int i = 0; i < count; i++)
-		orders += claims[i].order_count;
-	order_ids = palloc(sizeof(int64) * Max(orders, 1));
-	order_requests = palloc(sizeof(int64) * Max(orders, 1));
-	orders = 0;
-	for (int i = 0; i < count; i++)
+		request_ids[i] = claims[i].request_id;
+	list_members(claims, count, &order_ids, &order_requests);
+	write_new_requests(server, ordered_by, account_id, claims, count, order_ids,
+					   order_requests);
+	write_known_requests(claims, count);
 	{
-		if (claims[i].is_new)
-		{
-			new_ids[new_count] = claims[i].request_id;
-			new_names[new_count++] = claims[i].customer_order_id;
-		}
-		else
-			own_ids[own_count++] = claims[i].request_id;
-		for (int j = 0; j < claims[i].order_count; j++)
-		{
-			order_ids[orders] = claims[i].orders[j]->id;
-			order_requests[orders++] = claims[i].request_id;
-		}
+		Datum		v[6] = {server, ordered_by, order_ids, order_requests,
+			bw_store_int64_array(request_ids, count),
+		Int32GetDatum(patience_ms)};
+
+		bw_store_run(&claim, v, NULL);
 	}
-	v[0] = CStringGetTextDatum(group->server);
-	v[1] = CStringGetTextDatum(group->ordered_by);
-	v[2] = CStringGetTextDatum(account_id);
-	v[3] = bw_store_int64_array(new_ids, new_count);
-	v[4] = bw_store_text_array(new_names, new_count);
-	v[5] = bw_store_int64_array(own_ids, own_count);
-	v[6] = bw_store_int64_array(order_ids, orders);
-	v[7] = bw_store_int64_array(order_requests, orders);
-	v[8] = Int32GetDatum(patience_ms);
-	bw_store_run(&claim, v, NULL);
 }
 
 void

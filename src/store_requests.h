@@ -25,8 +25,11 @@ typedef struct BwGroup
 	char	   *ordered_by;
 } BwGroup;
 
-/* Groups with something in the queue; "due" of the rest in *next_due. */
-extern BwGroup *bw_store_ready_groups(int *count, TimestampTz *next_due);
+/*
+ * The next group with something in the queue after the given one, which it
+ * becomes ("" is before the first); "more" says whether others follow it.
+ */
+extern bool bw_store_next_group(BwGroup *group, bool *more);
 
 /* What of an order goes into a request. */
 typedef struct BwOrderData

@@ -48,23 +48,17 @@ typedef struct BwGroupState
 /* One group's turn. */
 typedef struct BwTurn
 {
-	const BwGroup *group;
-	BwGroupState *state;
+	BwGroup    *group;
+	bool		more;			/* there are groups after it */
+	BwGroupState *state;		/* NULL: no group was found */
 	BwTask	  **tasks;			/* to be started after the commit */
 	int			task_count;
 	TimestampTz again_at;		/* when to come again, answers apart */
 } BwTurn;
 
-typedef struct BwGroups
-{
-	BwGroup    *items;
-	int			count;
-	TimestampTz next_due;
-} BwGroups;
-
-static void read_groups(BwWork *work, void *arg);
-static void group_turn(BwWork *work, const BwGroup *group);
-static void claim_group(BwWork *work, void *arg);
+static bool group_turn(BwWork *work, BwGroup *group);
+static void claim_next_group(BwWork *work, void *arg);
+static void claim_group(BwWork *work, BwTurn *turn);
 static int	claim_own(BwTurn *turn, const BwServer *server, BwClaim *claims,
 					  int limit);
 static int	claim_shared(BwTurn *turn, const BwServer *server, BwClaim *claims,
@@ -78,7 +72,7 @@ static char *request_body(const char *customer_order_id, BwOrderData **orders,
 						  int count);
 static BwGroupState *group_state(BwWork *work, const char *server,
 								 const char *ordered_by);
-static void back_off(BwGroupState *state);
+static TimestampTz back_off(BwGroupState *state);
 static void record(BwWork *work, void *arg);
 static void settle_outcome(BwTask *task, const BwRequestRow *request,
 						   BwSettlement *item);
@@ -87,62 +81,59 @@ static void settle_reply(BwTask *task, BwSettlement *item);
 void
 bw_submit_lap(BwWork *work)
 {
-	BwGroups	groups = {0};
+	BwGroup		group = {.server = "",.ordered_by = ""};
 
 	work->submit_at = DT_NOEND;
 	work->crowded = false;
-	if (!bw_work_transaction(work, read_groups, &groups, "reading the queue"))
-	{
-		work->submit_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  BACK_OFF_MIN_MS);
-		return;
-	}
-	for (int i = 0; i < groups.count; i++)
-	{
+	while (group_turn(work, &group))
 		CHECK_FOR_INTERRUPTS();
-		group_turn(work, &groups.items[i]);
-	}
 	bw_api_run(work->api);
 }
 
-static void
-read_groups(BwWork *work, void *arg)
+/*
+ * Claim and send for the group after the given one, which it becomes.  False
+ * when that was the last one.
+ */
+static bool
+group_turn(BwWork *work, BwGroup *group)
 {
-	BwGroups   *groups = arg;
+	BwTurn		turn = {.group = group,.again_at = DT_NOEND};
 
-	groups->items = bw_store_ready_groups(&groups->count, &groups->next_due);
-}
-
-/* Claim and send for one group. */
-static void
-group_turn(BwWork *work, const BwGroup *group)
-{
-	BwGroupState *state = group_state(work, group->server, group->ordered_by);
-	BwTurn		turn = {.group = group,.state = state,.again_at = DT_NOEND};
-
-	if (state->not_before > GetCurrentTimestamp())
+	if (bw_work_transaction(work, claim_next_group, &turn, "claiming orders"))
 	{
-		work->submit_at = Min(work->submit_at, state->not_before);
-		return;
+		for (int i = 0; i < turn.task_count; i++)
+			bw_submit_send(work, turn.tasks[i]);
 	}
-	if (!bw_work_transaction(work, claim_group, &turn, "claiming orders"))
+	else
 	{
 		for (int i = 0; i < turn.task_count; i++)
 			bw_task_free(turn.tasks[i]);
-		back_off(state);
-		work->submit_at = Min(work->submit_at, state->not_before);
-		return;
+		turn.again_at = turn.state != NULL ? back_off(turn.state)
+			: TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BACK_OFF_MIN_MS);
 	}
-	for (int i = 0; i < turn.task_count; i++)
-		bw_submit_send(work, turn.tasks[i]);
 	work->submit_at = Min(work->submit_at, turn.again_at);
+	return turn.more;
 }
 
-/* In a transaction: pick, write down, prepare; nothing leaves yet. */
+/* One transaction finds a group and claims its orders: it is on the path. */
 static void
-claim_group(BwWork *work, void *arg)
+claim_next_group(BwWork *work, void *arg)
 {
 	BwTurn	   *turn = arg;
+
+	if (!bw_store_next_group(turn->group, &turn->more))
+		return;
+	turn->state = group_state(work, turn->group->server, turn->group->ordered_by);
+	if (turn->state->not_before > GetCurrentTimestamp())
+		turn->again_at = turn->state->not_before;
+	else
+		claim_group(work, turn);
+}
+
+/* Pick, write down, prepare; nothing leaves yet. */
+static void
+claim_group(BwWork *work, BwTurn *turn)
+{
 	BwServer   *server = bw_config_server(turn->group->server);
 	TimestampTz retry_at;
 	int			budget = bw_registry_budget_left(server->account_id, BW_CLASS_ORDER,
@@ -391,7 +382,8 @@ group_state(BwWork *work, const char *server, const char *ordered_by)
 	return state;
 }
 
-static void
+/* Returns when its next turn may be. */
+static TimestampTz
 back_off(BwGroupState *state)
 {
 	int64		wait_ms = (int64) BACK_OFF_MIN_MS << Min(state->failures, 6);
@@ -399,6 +391,7 @@ back_off(BwGroupState *state)
 	state->failures++;
 	state->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													Min(wait_ms, BACK_OFF_MAX_MS));
+	return state->not_before;
 }
 
 /* Tasks whose outcomes are recorded in one transaction. */
