@@ -18,19 +18,15 @@ static BwOrderData *read_order_data(uint64 rows);
 static BwRequestRow *read_requests(uint64 rows);
 static void number_new_requests(BwClaim *claims, int count);
 
-/* The two first groups after a given one, found in the primary key. */
-static BwStatement next_groups = {
+/* The first group after a given one, and whether there are more after it. */
+static BwStatement next_group = {
 	.text =
-	"WITH RECURSIVE g AS ("
-	" (SELECT server, ordered_by FROM bw_queue"
-	"   WHERE (server, ordered_by) > ($1, $2)"
-	"   ORDER BY server, ordered_by LIMIT 1)"
-	" UNION ALL"
-	" SELECT n.server, n.ordered_by FROM g, LATERAL ("
-	"  SELECT q.server, q.ordered_by FROM bw_queue AS q"
-	"   WHERE (q.server, q.ordered_by) > (g.server, g.ordered_by)"
-	"   ORDER BY q.server, q.ordered_by LIMIT 1) AS n)"
-	"SELECT server, ordered_by FROM g LIMIT 2",
+	"SELECT q.server, q.ordered_by,"
+	"       EXISTS (SELECT FROM bw_queue AS n"
+	"                WHERE (n.server, n.ordered_by) > (q.server, q.ordered_by))"
+	"  FROM bw_queue AS q"
+	" WHERE (q.server, q.ordered_by) > ($1, $2)"
+	" ORDER BY q.server, q.ordered_by LIMIT 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
 };
@@ -56,7 +52,7 @@ static BwStatement pick_orders = {
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY q.order_id"
 	" LIMIT $4"
-	" FOR NO KEY UPDATE OF q, o SKIP LOCKED",
+	" FOR NO KEY UPDATE OF o SKIP LOCKED",
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID}
 };
@@ -326,14 +322,13 @@ bool
 bw_store_next_group(BwGroup *group, bool *more)
 {
 	Datum		v[2];
-	uint64		rows;
 
 	v[0] = CStringGetTextDatum(group->server);
 	v[1] = CStringGetTextDatum(group->ordered_by);
-	rows = bw_store_run(&next_groups, v, NULL);
-	*more = rows > 1;
-	if (rows == 0)
+	*more = false;
+	if (bw_store_run(&next_group, v, NULL) == 0)
 		return false;
+	*more = bw_store_bool(0, 2);
 	group->server = bw_store_text(0, 0);
 	group->ordered_by = bw_store_text(0, 1);
 	return true;
