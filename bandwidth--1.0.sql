@@ -193,9 +193,11 @@ CREATE TABLE bw_requests (
     ordered_by name NOT NULL,
     customer_order_id text NOT NULL,
     members bigint[] NOT NULL,
+    quantity integer NOT NULL,
     state text NOT NULL DEFAULT 'new',
     attempts integer NOT NULL DEFAULT 0,
     bandwidth_order_id text,
+    other_order_ids text[],
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     first_sent_at timestamptz,
     last_sent_at timestamptz,
@@ -213,6 +215,8 @@ CREATE INDEX bw_requests_bandwidth_order_id_idx
  WHERE bandwidth_order_id IS NOT NULL;
 COMMENT ON TABLE bw_requests
 IS 'one row per intended POST: which orders it carries and how it went';
+COMMENT ON COLUMN bw_requests.other_order_ids
+IS 'orders at Bandwidth beside bandwidth_order_id: copies of a request that was sent again';
 
 --
 -- Work lists: narrow rows that go when the work is done
@@ -250,6 +254,9 @@ CREATE TABLE bw_open_requests (
     step text NOT NULL,
     due_at timestamptz NOT NULL,
     tries integer NOT NULL DEFAULT 0,
+    candidates text[] NOT NULL DEFAULT '{}',
+    refused_code text,
+    refused_text text,
     CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),
     CONSTRAINT bw_open_requests_step_check
         CHECK (step IN ('sent', 'look_up', 'resend', 'poll'))

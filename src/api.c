@@ -110,6 +110,7 @@ static void read_error(BwCall *call);
 static char *basic_authorization(const BwCredentials *credentials);
 static TimestampTz rate_limit_until(const BwHttpReply *reply);
 static void wait_for_budget(const BwAccount *account, BwEndpointClass class);
+static int	zone_of_date(const char *date);
 static char *one_line(const char *text);
 
 BwApi *
@@ -607,6 +608,42 @@ one_line(const char *text)
 		if (iscntrl((unsigned char) *p))
 			*p = ' ';
 	return copy;
+}
+
+TimestampTz
+bw_api_parse_date(const char *date)
+{
+	struct pg_tm tm = {0};
+	double		second = 0;
+	TimestampTz at;
+	int			n;
+
+	if (date == NULL)
+		return DT_NOBEGIN;
+	/* 2018-03-21T15:28:06.438Z, 2014-01-10T17-34-15Z, 2013-12-20T06, ... */
+	n = sscanf(date, "%4d-%2d-%2d%*[T ]%2d%*[:-]%2d%*[:-]%lf", &tm.tm_year,
+			   &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &second);
+	if (n < 3 || tm.tm_year < 1990 || tm.tm_mon < 1 || tm.tm_mon > 12 ||
+		tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+		second < 0 || second >= 61)
+		return DT_NOBEGIN;
+	tm.tm_sec = (int) second;
+	if (tm2timestamp(&tm, (fsec_t) ((second - tm.tm_sec) * USECS_PER_SEC), NULL, &at) != 0)
+		return DT_NOBEGIN;
+	return at - zone_of_date(date) * USECS_PER_MINUTE;
+}
+
+/* Minutes east of UTC that a date ends with, "+03:00"; Z and nothing are 0. */
+static int
+zone_of_date(const char *date)
+{
+	const char *sign = strlen(date) > 19 ? strpbrk(date + 19, "+-") : NULL;
+	int			hours = 0;
+	int			minutes = 0;
+
+	if (sign == NULL || sscanf(sign + 1, "%2d:%2d", &hours, &minutes) < 1)
+		return 0;
+	return (*sign == '-' ? -1 : 1) * (hours * 60 + minutes);
 }
 
 BwCall *

@@ -105,6 +105,9 @@ extern char *bw_api_path(const BwAccount *account, const char *resource,
 extern void bw_api_append(StringInfo query, const char *name, const char *value);
 extern char *bw_api_search_query(const BwSearch *search);
 
+/* A date in any of Bandwidth's spellings; DT_NOBEGIN if it is none. */
+extern TimestampTz bw_api_parse_date(const char *date);
+
 /* Id of a new resource from its Location header, palloc'd; NULL: none. */
 extern char *bw_api_location_id(const BwHttpReply *reply);
 

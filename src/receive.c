@@ -45,6 +45,13 @@ typedef struct Batch
 	TimestampTz next_due;
 } Batch;
 
+/* A callback that is a reason to ask. */
+typedef struct BwDoubt
+{
+	int64		request_id;
+	const char *order_id;		/* may be the request's; NULL: nothing new */
+} BwDoubt;
+
 static void store_and_apply(BwWork *work, void *arg);
 static void apply_inbox(BwWork *work, void *arg);
 static void apply(BwWork *work, Batch *batch);
@@ -245,7 +252,11 @@ apply(BwWork *work, Batch *batch)
 		TimestampTz now = GetCurrentTimestamp();
 
 		foreach(lc, doubted)
-			bw_store_ask_now(*(int64 *) lfirst(lc), now);
+		{
+			BwDoubt    *doubt = lfirst(lc);
+
+			bw_store_ask_now(doubt->request_id, doubt->order_id, now);
+		}
 		batch->ask = true;
 	}
 	bw_store_outcomes(batch->items, batch->count);
@@ -298,10 +309,12 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 		status != BW_ORDER_COMPLETE || notification->order_id == NULL ||
 		!lists_exactly(notification, request->id, members, member_count))
 	{
-		int64	   *id = palloc(sizeof(int64));
+		BwDoubt    *doubt = palloc(sizeof(BwDoubt));
 
-		*id = request->id;
-		*doubted = lappend(*doubted, id);
+		doubt->request_id = request->id;
+		doubt->order_id = request->bandwidth_order_id == NULL
+			? notification->order_id : NULL;
+		*doubted = lappend(*doubted, doubt);
 		item->outcome = "confirming";
 		return;
 	}

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * reconcile.c
- *	  Finds out what became of requests: look-ups and polls.
+ *	  Finds out what became of requests: look-ups, polls, resends.
  *
  * The table bw_open_requests says what to do next with each request, and
  * when.  Nothing depends on having seen an event; each lap can be repeated.
  *
  *	sent	the POST was under way and its outcome was never recorded: unknown
- *	look_up	ask Bandwidth's list of orders for our CustomerOrderId
+ *	look_up	ask for orders that carry our CustomerOrderId
  *	resend	several look-ups found nothing: send the same request again
  *	poll	ask for the order itself until it is final
  *
@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "inquiry.h"
 #include "reconcile.h"
 #include "registry.h"
 #include "settle.h"
@@ -29,8 +30,8 @@
 #define LAP_REQUESTS 200
 /* A step that failed by an error of ours is tried again after this. */
 #define RETRY_MS 10000
-/* Rows per page of the list of orders; ours are few. */
-#define LIST_PAGE_SIZE "100"
+/* What needs a person is looked at again after this. */
+#define ATTENTION_MS (3600 * 1000)
 
 /* One lap's harvest: tasks to start after the commit. */
 typedef struct Lap
@@ -41,26 +42,30 @@ typedef struct Lap
 	bool		full;			/* there is more that is due already */
 } Lap;
 
+/* Tasks whose answers are recorded in one transaction. */
+typedef struct Recording
+{
+	BwTask	  **tasks;
+	int			count;
+	List	   *moved;
+	TimestampTz next_due;
+} Recording;
+
 static void take_due(BwWork *work, void *arg);
 static void take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 						 List **unknown);
-static bool start_question(BwWork *work, Lap *lap, const BwRequestRow *request,
-						   BwTaskKind kind);
+static bool start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request,
+						  bool look_up);
+static List *settle_unknown(List *unknown);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
-static void send_question(BwWork *work, BwTask *task);
+static bool record_all(BwWork *work, BwTask **tasks, int count);
 static void record(BwWork *work, void *arg);
-static bool settle_poll(BwWork *work, BwTask *task, BwSettlement *item);
-static bool settle_look_up(BwTask *task, BwSettlement *item);
-static void nothing_found(const BwRequestRow *request, BwSettlement *item);
-static char *find_in_list(const BwHttpReply *http, const char *customer_order_id,
-						  bool *readable);
-
-/* What a question in flight must remember. */
-typedef struct Question
-{
-	char	   *customer_order_id;
-	char	   *bandwidth_order_id;
-} Question;
+static bool conclude(BwWork *work, BwTask *task, BwSettlement *item);
+static BwFound **unbound(const BwRequestRow *request, BwFound **found, int *count);
+static int	compare_created(const void *a, const void *b);
+static void adopt(BwWork *work, BwFound **found, int count, BwSettlement *item);
+static BwOrderStatus combine(BwOrderStatus a, BwOrderStatus b);
+static bool nothing_found(const BwRequestRow *request, BwSettlement *item);
 
 void
 bw_reconcile_lap(BwWork *work)
@@ -83,8 +88,8 @@ bw_reconcile_lap(BwWork *work)
 
 		if (task->kind == BW_TASK_SUBMIT)
 			bw_submit_send(work, task);
-		else
-			send_question(work, task);
+		else if (!bw_inquiry_next(work, task))
+			bw_task_free(task);
 	}
 	work->reconcile_at = lap.full ? GetCurrentTimestamp() : lap.next_due;
 }
@@ -102,21 +107,7 @@ take_due(BwWork *work, void *arg)
 		take_request(work, lap, &requests[i], &unknown);
 	if (unknown != NIL)
 	{
-		BwSettlement *items = palloc0(sizeof(BwSettlement) * list_length(unknown));
-		ListCell   *lc;
-
-		foreach(lc, unknown)
-		{
-			BwSettlement *item = &items[foreach_current_index(lc)];
-
-			item->request = lfirst(lc);
-			item->status = BW_ORDER_UNKNOWN;
-			item->source = "worker";
-			item->error_text = "the outcome of the request was not recorded";
-			item->step = "look_up";
-			item->due_at = GetCurrentTimestamp();
-		}
-		lap->moved = bw_settle(items, list_length(unknown));
+		lap->moved = settle_unknown(unknown);
 		lap->full = true;
 	}
 	if (count == LAP_REQUESTS && list_length(lap->tasks) == count)
@@ -137,12 +128,32 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 		request->bandwidth_order_id == NULL;
 		TimestampTz due = next_question(work, request);
 
-		if (!start_question(work, lap, request,
-							look_up ? BW_TASK_LOOK_UP : BW_TASK_POLL))
+		if (!start_inquiry(work, lap, request, look_up))
 			return;
 		bw_store_schedule(&request->id, look_up ? "look_up" : "poll", &due, 1);
 		lap->next_due = Min(lap->next_due, due);
 	}
+}
+
+/* The outcomes of these sends were never recorded. */
+static List *
+settle_unknown(List *unknown)
+{
+	BwSettlement *items = palloc0(sizeof(BwSettlement) * list_length(unknown));
+	ListCell   *lc;
+
+	foreach(lc, unknown)
+	{
+		BwSettlement *item = &items[foreach_current_index(lc)];
+
+		item->request = lfirst(lc);
+		item->status = BW_ORDER_UNKNOWN;
+		item->source = "worker";
+		item->error_text = "the outcome of the request was not recorded";
+		item->step = "look_up";
+		item->due_at = GetCurrentTimestamp();
+	}
+	return bw_settle(items, list_length(unknown));
 }
 
 /*
@@ -150,15 +161,17 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
  * socket, and then the next answer brings us back.
  */
 static bool
-start_question(BwWork *work, Lap *lap, const BwRequestRow *request,
-			   BwTaskKind kind)
+start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request, bool look_up)
 {
-	BwTask	   *task = bw_task_create(work, kind, request->id);
-	Question   *question = MemoryContextAlloc(task->cxt, sizeof(Question));
+	BwTask	   *task;
+	char	  **numbers = NULL;
+	int			number_count = 0;
 	const BwServer *server;
 	TimestampTz retry_at;
 
-	bw_task_account(task, request->server, request->ordered_by);
+	if (look_up || request->attempts > 1)
+		numbers = bw_store_request_numbers(request->id, &number_count);
+	task = bw_inquiry_create(work, request, look_up, numbers, number_count);
 	server = task->account.server;
 	if (bw_api_in_flight(work->api) + list_length(lap->tasks) >= server->max_in_flight)
 	{
@@ -173,12 +186,6 @@ start_question(BwWork *work, Lap *lap, const BwRequestRow *request,
 		lap->next_due = Min(lap->next_due, retry_at);
 		return false;
 	}
-	question->customer_order_id =
-		MemoryContextStrdup(task->cxt, request->customer_order_id);
-	question->bandwidth_order_id = kind == BW_TASK_POLL
-		? MemoryContextStrdup(task->cxt, request->bandwidth_order_id) : NULL;
-	task->detail = question;
-	task->source = kind == BW_TASK_POLL ? "poll" : "look-up";
 	lap->tasks = lappend(lap->tasks, task);
 	return true;
 }
@@ -199,54 +206,44 @@ next_question(const BwWork *work, const BwRequestRow *request)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
 }
 
-static void
-send_question(BwWork *work, BwTask *task)
-{
-	Question   *question = task->detail;
-	BwCallSpec	spec = {.class = BW_CLASS_HISTORY,.method = "GET"};
-	StringInfoData query;
-
-	initStringInfo(&query);
-	spec.path = bw_api_path(&task->account, "orders", question->bandwidth_order_id);
-	if (task->kind == BW_TASK_LOOK_UP)
-	{
-		bw_api_append(&query, "page", "1");
-		bw_api_append(&query, "size", LIST_PAGE_SIZE);
-		bw_api_append(&query, "customerOrderId", question->customer_order_id);
-		spec.query = query.data;
-	}
-	bw_task_start(work, task, &spec);
-}
-
-/* Tasks whose answers are recorded in one transaction. */
-typedef struct Recording
-{
-	BwTask	  **tasks;
-	int			count;
-	List	   *moved;
-} Recording;
-
+/* Go on with those that have more to ask; record the others. */
 void
 bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 {
-	Recording	all = {.tasks = tasks,.count = count};
+	BwTask	  **done = palloc(sizeof(BwTask *) * count);
+	int			done_count = 0;
 
-	if (bw_work_transaction(work, record, &all, "recording answers"))
-		bw_work_moved(work, all.moved);
-	else
+	for (int i = 0; i < count; i++)
 	{
-		for (int i = 0; i < count; i++)
+		bw_inquiry_take(tasks[i]);
+		if (!bw_inquiry_next(work, tasks[i]))
+			done[done_count++] = tasks[i];
+	}
+	/* If one of them is bad: each on its own, so that only that one waits. */
+	if (!record_all(work, done, done_count))
+	{
+		for (int i = 0; i < done_count; i++)
 		{
-			Recording	one = {.tasks = &tasks[i],.count = 1};
-
 			CHECK_FOR_INTERRUPTS();
-			if (bw_work_transaction(work, record, &one, "recording an answer"))
-				bw_work_moved(work, one.moved);
+			(void) record_all(work, &done[i], 1);
 		}
 	}
-	work->reconcile_at = GetCurrentTimestamp();
-	for (int i = 0; i < count; i++)
-		bw_task_free(tasks[i]);
+	for (int i = 0; i < done_count; i++)
+		bw_task_free(done[i]);
+}
+
+static bool
+record_all(BwWork *work, BwTask **tasks, int count)
+{
+	Recording	recording = {.tasks = tasks,.count = count,.next_due = DT_NOEND};
+
+	if (count == 0)
+		return true;
+	if (!bw_work_transaction(work, record, &recording, "recording answers"))
+		return false;
+	bw_work_moved(work, recording.moved);
+	work->reconcile_at = Min(work->reconcile_at, recording.next_due);
+	return true;
 }
 
 static void
@@ -275,126 +272,163 @@ record(BwWork *work, void *arg)
 				continue;
 			item->request = &requests[j];
 			item->source = task->source;
-			if (task->kind == BW_TASK_POLL ? settle_poll(work, task, item)
-				: settle_look_up(task, item))
-				n++;
+			if (!conclude(work, task, item))
+				continue;
+			if (!bw_order_is_final(item->status))
+				recording->next_due = Min(recording->next_due, item->due_at);
+			n++;
 		}
 	}
 	recording->moved = bw_settle(items, n);
-	for (int i = 0; i < n; i++)
-		bw_xml_free_order(unconstify(BwOrderReply *, items[i].reply));
 }
 
-/* False: nothing was learnt; the schedule goes on. */
+/* What an inquiry means; false: nothing was learnt, the schedule goes on. */
 static bool
-settle_poll(BwWork *work, BwTask *task, BwSettlement *item)
+conclude(BwWork *work, BwTask *task, BwSettlement *item)
 {
-	const BwOutcome *outcome = bw_call_outcome(task->call);
-	Question   *question = task->detail;
-	BwXmlProblem problem;
-	BwOrderReply *reply;
+	int			count;
+	BwFound   **found = bw_inquiry_matches(task, &count);
 
-	if (outcome->kind != BW_OUTCOME_DONE)
-		return false;
-	reply = bw_xml_decode_order(outcome->reply->body, outcome->reply->body_len,
-								&problem);
-	if (reply == NULL || reply->status == NULL)
+	found = unbound(item->request, found, &count);
+	if (count > 0 && bw_inquiry_is_complete(task))
 	{
-		bw_xml_free_order(reply);
-		return false;
-	}
-	item->reply = reply;
-	item->bandwidth_order_id = question->bandwidth_order_id;
-	item->bandwidth_status = reply->status;
-	item->step = "poll";
-	item->due_at = next_question(work, item->request);
-	if (!bw_order_status_from_bandwidth(reply->status, &item->status))
-	{
-		item->status = BW_ORDER_RECEIVED;
-		item->warning = psprintf("unrecognized status \"%s\"", reply->status);
-	}
-	return true;
-}
-
-static bool
-settle_look_up(BwTask *task, BwSettlement *item)
-{
-	const BwOutcome *outcome = bw_call_outcome(task->call);
-	Question   *question = task->detail;
-	bool		readable = false;
-	char	   *id = NULL;
-
-	/*
-	 * "None" only by 204, a list, or a 404 whose body is XML: a proxy's 404
-	 * or a wrong path must not look like one.
-	 */
-	if (outcome->kind == BW_OUTCOME_DONE || outcome->kind == BW_OUTCOME_NOT_FOUND)
-		id = find_in_list(outcome->reply, question->customer_order_id, &readable);
-	if (outcome->status == 204)
-		readable = true;
-	if (!readable)
-		return false;
-	if (id == NULL)
-	{
-		nothing_found(item->request, item);
+		adopt(work, found, count, item);
 		return true;
 	}
-	item->status = BW_ORDER_RECEIVED;
-	item->bandwidth_order_id = id;
-	item->step = "poll";
-	item->due_at = GetCurrentTimestamp();
-	return true;
+	if (item->request->bandwidth_order_id != NULL)
+	{
+		/* Bandwidth gave us this id, and now does not know it. */
+		item->status = BW_ORDER_RECEIVED;
+		item->step = "poll";
+		item->due_at = next_question(work, item->request);
+		item->attention = "Bandwidth does not know this order any more";
+		return bw_inquiry_is_complete(task);
+	}
+	return bw_inquiry_found_nothing(task) && nothing_found(item->request, item);
 }
 
-/* Asked often enough?  Then the same request goes out again. */
+/* Without those that belong to other requests, oldest first. */
+static BwFound **
+unbound(const BwRequestRow *request, BwFound **found, int *count)
+{
+	const char **ids = palloc(sizeof(char *) * Max(*count, 1));
+	BwFound   **kept = palloc(sizeof(BwFound *) * Max(*count, 1));
+	char	  **taken;
+	int			taken_count;
+	int			n = 0;
+
+	for (int i = 0; i < *count; i++)
+		ids[i] = found[i]->id;
+	taken = *count == 0 ? NULL
+		: bw_store_bound_elsewhere(request->id, ids, *count, &taken_count);
+	for (int i = 0; i < *count; i++)
+	{
+		bool		free_order = true;
+
+		for (int j = 0; j < taken_count; j++)
+			if (strcmp(taken[j], found[i]->id) == 0)
+				free_order = false;
+		if (free_order)
+			kept[n++] = found[i];
+	}
+	qsort(kept, n, sizeof(BwFound *), compare_created);
+	*count = n;
+	return kept;
+}
+
+static int
+compare_created(const void *a, const void *b)
+{
+	const BwFound *x = *(BwFound *const *) a;
+	const BwFound *y = *(BwFound *const *) b;
+
+	/* What is bound stays the first. */
+	if (x->bound != y->bound)
+		return x->bound ? -1 : 1;
+	return x->created < y->created ? -1 : x->created > y->created ? 1 : 0;
+}
+
+/* The orders are the request's: take over what they say. */
 static void
+adopt(BwWork *work, BwFound **found, int count, BwSettlement *item)
+{
+	BwAnswer   *answers = palloc0(sizeof(BwAnswer) * count);
+	const char **others = palloc(sizeof(char *) * count);
+
+	for (int i = 0; i < count; i++)
+	{
+		const char *word = found[i]->reply->status;
+
+		answers[i].reply = found[i]->reply;
+		if (!bw_order_status_from_bandwidth(word, &answers[i].status))
+		{
+			answers[i].status = BW_ORDER_RECEIVED;
+			item->warning = psprintf("unrecognized status \"%s\"", word);
+		}
+		item->status = i == 0 ? answers[i].status
+			: combine(item->status, answers[i].status);
+		if (i > 0)
+			others[i - 1] = found[i]->id;
+	}
+	if (count > 1)
+		item->warning = psprintf("Bandwidth has %d orders for this request", count);
+	item->answers = answers;
+	item->answer_count = count;
+	item->bandwidth_order_id = found[0]->id;
+	item->other_order_ids = others;
+	item->other_count = count - 1;
+	item->bandwidth_status = found[0]->reply->status;
+	item->step = "poll";
+	item->due_at = next_question(work, item->request);
+	/* The first poll of an order that was just found comes at once. */
+	if (!bw_order_is_final(item->status) && item->request->bandwidth_order_id == NULL)
+		item->due_at =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										bw_work_delay_ms(bw_poll_schedule, 0, 1000));
+}
+
+/* Two orders of one request: open while one is, else the better outcome. */
+static BwOrderStatus
+combine(BwOrderStatus a, BwOrderStatus b)
+{
+	static const BwOrderStatus by_weight[] = {
+		BW_ORDER_RECEIVED, BW_ORDER_BACKORDERED, BW_ORDER_COMPLETE, BW_ORDER_PARTIAL
+	};
+
+	for (int i = 0; i < (int) lengthof(by_weight); i++)
+		if (a == by_weight[i] || b == by_weight[i])
+			return by_weight[i];
+	return BW_ORDER_FAILED;
+}
+
+/*
+ * There is no such order.  A refused resend then means what it said; else,
+ * asked often enough, the same request goes out again.
+ */
+static bool
 nothing_found(const BwRequestRow *request, BwSettlement *item)
 {
-	bool		enough = bw_work_delay_ms(bw_look_up_delays, request->tries, -1) < 0;
+	int64		wait_ms = bw_work_delay_ms(bw_look_up_delays, request->tries, -1);
 
 	item->status = BW_ORDER_UNKNOWN;
-	item->step = enough ? "resend" : "look_up";
-	item->due_at = enough ? GetCurrentTimestamp()
-		: TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									  bw_work_delay_ms(bw_look_up_delays,
-													   request->tries, 60000));
-	if (enough && strcmp(request->kind, "direct") == 0)
+	item->step = "look_up";
+	if (request->refused_code != NULL)
 	{
-		item->step = "look_up";
-		item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 3600 * 1000);
-		item->attention = "Bandwidth's list shows no order for this request: decide with bw_resolve() or bw_adopt()";
+		item->status = BW_ORDER_REJECTED;
+		item->error_code = request->refused_code;
+		item->error_text = request->refused_text;
+		return true;
 	}
-}
-
-/* Id of the oldest order in the list that carries our CustomerOrderId. */
-static char *
-find_in_list(const BwHttpReply *http, const char *customer_order_id,
-			 bool *readable)
-{
-	BwList	   *list = bw_xml_list_open(BW_LIST_ORDERS, http->body, http->body_len);
-	char	   *id = NULL;
-	char	   *oldest = NULL;
-	BwRow		row;
-	BwNext		next;
-
-	if (list == NULL)
-		return NULL;
-	while ((next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
+	if (wait_ms < 0 && strcmp(request->kind, "direct") == 0)
 	{
-		const char *date = row.field[BW_FIELD_DATE];
-
-		/* The filter may have been ignored: compare each row. */
-		if (row.field[BW_FIELD_ID] == NULL ||
-			row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL ||
-			strcmp(row.field[BW_FIELD_CUSTOMER_ORDER_ID], customer_order_id) != 0)
-			continue;
-		if (id == NULL || (date && oldest && strcmp(date, oldest) < 0))
-		{
-			id = pstrdup(row.field[BW_FIELD_ID]);
-			oldest = date ? pstrdup(date) : NULL;
-		}
+		wait_ms = ATTENTION_MS;
+		item->attention = "Bandwidth shows no order for this request: decide with bw_resolve() or bw_adopt()";
 	}
-	*readable = (next == BW_NEXT_END && http->body_len > 0);
-	bw_xml_list_close(list);
-	return id;
+	else if (wait_ms < 0)
+	{
+		wait_ms = 0;
+		item->step = "resend";
+	}
+	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+	return true;
 }

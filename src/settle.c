@@ -32,6 +32,7 @@ typedef struct NumberSet
 
 typedef struct ReplyIndex
 {
+	const BwAnswer *answer;
 	NumberSet	completed;
 	NumberSet	failed;
 } ReplyIndex;
@@ -53,15 +54,17 @@ typedef struct Changes
 static void settle_request(Changes *changes, const BwSettlement *item,
 						   const BwMember *members, int count);
 static bool settle_member(Changes *changes, const BwSettlement *item,
-						  const ReplyIndex *index, const BwMember *member);
+						  const ReplyIndex *indexes, const BwMember *member);
+static bool is_ours(const BwSettlement *item, const ReplyIndex *indexes,
+					const char *digits);
 static BwOrderStatus settle_numbers(Changes *changes, const BwSettlement *item,
-									const ReplyIndex *index,
+									const ReplyIndex *indexes,
 									const BwMember *member, BwOrderChange *change);
 static void settle_found_numbers(Changes *changes, const BwSettlement *item,
 								 const BwMember *member, BwOrderChange *change);
 static void close_request(Changes *changes, const BwSettlement *item,
 						  bool all_final, bool all_seen);
-static void index_reply(ReplyIndex *index, const BwOrderReply *reply);
+static void index_reply(ReplyIndex *index, const BwAnswer *answer);
 static bool set_has(const NumberSet *set, const char *digits);
 static const BwReplyError *error_of_number(const BwOrderReply *reply,
 										   const char *digits);
@@ -113,14 +116,13 @@ static void
 settle_request(Changes *changes, const BwSettlement *item,
 			   const BwMember *members, int count)
 {
-	ReplyIndex	index;
+	ReplyIndex *indexes = palloc0(sizeof(ReplyIndex) * Max(item->answer_count, 1));
 	bool		all_final = true;
 
-	memset(&index, 0, sizeof(index));
-	if (item->reply != NULL)
-		index_reply(&index, item->reply);
+	for (int i = 0; i < item->answer_count; i++)
+		index_reply(&indexes[i], &item->answers[i]);
 	for (int i = 0; i < count; i++)
-		if (!settle_member(changes, item, &index, &members[i]))
+		if (!settle_member(changes, item, indexes, &members[i]))
 			all_final = false;
 	close_request(changes, item, all_final, count == item->request->member_count);
 }
@@ -128,7 +130,7 @@ settle_request(Changes *changes, const BwSettlement *item,
 /* Returns whether the order is final afterwards. */
 static bool
 settle_member(Changes *changes, const BwSettlement *item,
-			  const ReplyIndex *index, const BwMember *member)
+			  const ReplyIndex *indexes, const BwMember *member)
 {
 	BwOrderChange *change;
 
@@ -147,11 +149,11 @@ settle_member(Changes *changes, const BwSettlement *item,
 	change->message = item->message;
 	change->warning = item->warning;
 	change->attention = item->attention;
-	change->summary = item->reply ? item->reply->summary : NULL;
+	change->summary = item->answer_count > 0 ? item->answers[0].reply->summary : NULL;
 	if (bw_order_is_final(item->status))
 		change->status = member->direct && item->status != BW_ORDER_REJECTED
-			? item->status : settle_numbers(changes, item, index, member, change);
-	if (member->direct && item->reply != NULL && bw_order_is_final(item->status))
+			? item->status : settle_numbers(changes, item, indexes, member, change);
+	if (member->direct && item->answer_count > 0 && bw_order_is_final(item->status))
 		settle_found_numbers(changes, item, member, change);
 	if (change->status == member->status ||
 		!bw_order_may_move(member->status, change->status))
@@ -161,7 +163,9 @@ settle_member(Changes *changes, const BwSettlement *item,
 		BwMoved    *moved = palloc(sizeof(BwMoved));
 
 		change->moved = true;
-		change->detail = change->error_text;
+		change->detail = change->error_text && change->error_text[0] ? change->error_text : NULL;
+		if (bw_order_is_final(change->status))
+			change->attention = "";
 		moved->order_id = member->order_id;
 		moved->status = change->status;
 		changes->moved = lappend(changes->moved, moved);
@@ -172,27 +176,54 @@ settle_member(Changes *changes, const BwSettlement *item,
 }
 
 /*
- * The outcome of each number of an order, and of the order by them.
+ * Whether a number was bought.  A request that was sent twice may have several
+ * orders at Bandwidth; the number is ours if any of them got it.
  */
+static bool
+is_ours(const BwSettlement *item, const ReplyIndex *indexes, const char *digits)
+{
+	if (item->answer_count == 0)
+		return item->status == BW_ORDER_COMPLETE;
+	for (int i = 0; i < item->answer_count; i++)
+	{
+		const ReplyIndex *index = &indexes[i];
+
+		switch (index->answer->status)
+		{
+			case BW_ORDER_COMPLETE:
+				if (!set_has(&index->failed, digits) ||
+					set_has(&index->completed, digits))
+					return true;
+				break;
+			case BW_ORDER_PARTIAL:
+				if (set_has(&index->completed, digits))
+					return true;
+				break;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+/* The outcome of each number of an order, and of the order by them. */
 static BwOrderStatus
 settle_numbers(Changes *changes, const BwSettlement *item,
-			   const ReplyIndex *index, const BwMember *member,
+			   const ReplyIndex *indexes, const BwMember *member,
 			   BwOrderChange *change)
 {
-	int			completed = 0;
+	const BwOrderReply *reply = item->answer_count > 0 ? item->answers[0].reply : NULL;
 	const BwReplyError *last_error = NULL;
+	int			completed = 0;
 
 	for (int i = 0; i < member->number_count; i++)
 	{
 		const char *digits = member->numbers[i];
-		bool		ours = item->status == BW_ORDER_COMPLETE
-		? !set_has(&index->failed, digits) ||
-		set_has(&index->completed, digits)
-		: item->status == BW_ORDER_PARTIAL && set_has(&index->completed, digits);
+		bool		ours = is_ours(item, indexes, digits);
 		const BwReplyError *error = NULL;
 
-		if (!ours && item->reply != NULL)
-			error = error_of_number(item->reply, digits);
+		if (!ours && reply != NULL)
+			error = error_of_number(reply, digits);
 		if (error != NULL)
 			last_error = error;
 		completed += ours ? 1 : 0;
@@ -204,7 +235,10 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 	change->completed_quantity = completed;
 	change->failed_quantity = member->number_count - completed;
 	if (completed == member->number_count)
+	{
+		change->error_code = change->error_text = "";
 		return BW_ORDER_COMPLETE;
+	}
 	if (last_error != NULL)
 	{
 		change->error_code = last_error->code;
@@ -218,7 +252,7 @@ static void
 settle_found_numbers(Changes *changes, const BwSettlement *item,
 					 const BwMember *member, BwOrderChange *change)
 {
-	const BwOrderReply *reply = item->reply;
+	const BwOrderReply *reply = item->answers[0].reply;
 	const BwReplyError *error = first_error(reply);
 	int			found = 0;
 
@@ -249,6 +283,10 @@ close_request(Changes *changes, const BwSettlement *item, bool all_final,
 
 	change->request_id = item->request->id;
 	change->bandwidth_order_id = item->bandwidth_order_id;
+	change->other_order_ids = item->other_order_ids;
+	change->other_count = item->other_count;
+	change->refused_code = item->refused_code;
+	change->refused_text = item->refused_text;
 	if (all_seen && (all_final || item->status == BW_ORDER_QUEUED))
 	{
 		change->state = item->status == BW_ORDER_QUEUED ? "new" : "closed";
@@ -286,10 +324,11 @@ index_numbers(NumberSet *set, const BwTexts *texts)
 }
 
 static void
-index_reply(ReplyIndex *index, const BwOrderReply *reply)
+index_reply(ReplyIndex *index, const BwAnswer *answer)
 {
-	index_numbers(&index->completed, &reply->completed);
-	index_numbers(&index->failed, &reply->failed);
+	index->answer = answer;
+	index_numbers(&index->completed, &answer->reply->completed);
+	index_numbers(&index->failed, &answer->reply->failed);
 }
 
 static bool

@@ -20,14 +20,24 @@
 #include "store_requests.h"
 #include "xml.h"
 
+/* What one order at Bandwidth says of the numbers. */
+typedef struct BwAnswer
+{
+	BwOrderStatus status;
+	const BwOrderReply *reply;
+} BwAnswer;
+
 /* One thing learnt about one request. */
 typedef struct BwSettlement
 {
 	const BwRequestRow *request;
 	BwOrderStatus status;		/* RECEIVED ... FAILED, REJECTED, UNKNOWN,
 								 * QUEUED (certainly not executed) */
-	const BwOrderReply *reply;	/* NULL: nothing more than the status */
+	const BwAnswer *answers;	/* orders that were read; usually one */
+	int			answer_count;	/* 0: nothing more than the status */
 	const char *bandwidth_order_id; /* NULL: not learnt */
+	const char *const *other_order_ids; /* adopted beside it */
+	int			other_count;
 	const char *bandwidth_status;	/* their word, NULL: none */
 	const char *source;			/* reply, callback, poll, look-up */
 	const char *error_code;		/* with REJECTED, UNKNOWN, QUEUED */
@@ -35,6 +45,8 @@ typedef struct BwSettlement
 	const char *message;		/* a callback's */
 	const char *warning;
 	const char *attention;
+	const char *refused_code;	/* a resend was refused by this */
+	const char *refused_text;
 	TimestampTz due_at;			/* next look at it, unless it is final */
 	const char *step;			/* poll, look_up; NULL: closes when final */
 } BwSettlement;

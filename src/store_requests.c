@@ -80,16 +80,18 @@ static BwStatement new_request_ids = {
 static BwStatement make_requests = {
 	.text =
 	"INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
-	"       customer_order_id, members, state, attempts, first_sent_at,"
-	"       last_sent_at)"
+	"       customer_order_id, members, quantity, state, attempts,"
+	"       first_sent_at, last_sent_at)"
 	" OVERRIDING SYSTEM VALUE"
 	" SELECT n.id, i.home, 'explicit', $1, $3, $2, n.customer_order_id,"
-	"        (SELECT array_agg(m.order_id ORDER BY m.order_id)"
-	"           FROM unnest($6::bigint[], $7::bigint[]) AS m(order_id, request_id)"
-	"          WHERE m.request_id = n.id),"
-	"        'sending', 1, clock_timestamp(), clock_timestamp()"
-	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id),"
-	"        bw_identity AS i",
+	"        x.members, cardinality(x.members), 'sending', 1,"
+	"        clock_timestamp(), clock_timestamp()"
+	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id)"
+	"  CROSS JOIN bw_identity AS i"
+	"  CROSS JOIN LATERAL ("
+	"   SELECT array_agg(m.order_id ORDER BY m.order_id) AS members"
+	"     FROM unnest($6::bigint[], $7::bigint[]) AS m(order_id, request_id)"
+	"    WHERE m.request_id = n.id) AS x",
 	.nargs = 7,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
 	INT8ARRAYOID, INT8ARRAYOID}
@@ -142,14 +144,17 @@ static BwStatement send_again = {
 
 #define REQUEST_COLUMNS \
 	"r.id, r.kind, r.server, r.account_id, r.ordered_by, r.customer_order_id," \
-	" r.bandwidth_order_id, r.attempts, cardinality(r.members)," \
-	" r.first_sent_at, w.step, w.tries "
+	" r.bandwidth_order_id, r.other_order_ids, r.attempts," \
+	" cardinality(r.members), r.quantity, r.first_sent_at, w.step, w.tries," \
+	" w.candidates, w.refused_code, w.refused_text "
 
 /* The work list comes first: it is short, the list of requests is not. */
 static BwStatement due_requests = {
 	.text =
 	"WITH w AS MATERIALIZED ("
-	" SELECT request_id, step, due_at, tries FROM bw_open_requests"
+	" SELECT request_id, step, due_at, tries, candidates, refused_code,"
+	"        refused_text"
+	"   FROM bw_open_requests"
 	"  WHERE due_at <= now()"
 	"  ORDER BY due_at"
 	"  LIMIT $1"
@@ -169,13 +174,13 @@ static BwStatement next_due_request = {
 
 static BwStatement match_requests = {
 	.text =
-	"SELECT DISTINCT " REQUEST_COLUMNS
+	"SELECT " REQUEST_COLUMNS
 	"  FROM bw_requests AS r"
 	"  LEFT JOIN bw_open_requests AS w ON w.request_id = r.id"
 	" WHERE r.id IN ("
 	"  SELECT b.id FROM bw_requests AS b"
 	"   WHERE b.bandwidth_order_id = ANY ($1)"
-	"  UNION ALL"
+	"  UNION"
 	"  SELECT c.id FROM bw_requests AS c"
 	"   WHERE c.customer_order_id = ANY ($2))"
 	"   AND r.home = (SELECT i.home FROM bw_identity AS i)",
@@ -210,10 +215,33 @@ static BwStatement schedule = {
 
 static BwStatement ask_now = {
 	.text =
-	"UPDATE bw_open_requests SET due_at = $2"
-	" WHERE request_id = $1 AND step <> 'sent'",
+	"UPDATE bw_open_requests"
+	"   SET due_at = CASE WHEN step = 'sent' THEN due_at ELSE $2 END,"
+	"       candidates = CASE WHEN $3 IS NULL OR $3 = ANY (candidates)"
+	"                    THEN candidates ELSE candidates || $3 END"
+	" WHERE request_id = $1",
+	.nargs = 3,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static BwStatement request_numbers = {
+	.text =
+	"SELECT array_agg(n.telephone_number)"
+	"  FROM bw_requests AS r"
+	"  JOIN bw_order_numbers AS n ON n.order_id = ANY (r.members)"
+	" WHERE r.id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement bound_elsewhere = {
+	.text =
+	"SELECT array_agg(b.id)"
+	"  FROM unnest($2::text[]) AS b(id)"
+	" WHERE EXISTS (SELECT FROM bw_requests AS r"
+	"                WHERE r.bandwidth_order_id = b.id AND r.id <> $1)",
 	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID}
+	.argtypes = {INT8OID, TEXTARRAYOID}
 };
 
 static BwStatement lock_members = {
@@ -246,8 +274,8 @@ static BwStatement change_orders = {
 	"        bandwidth_status = COALESCE(c.bandwidth_status, o.bandwidth_status),"
 	"        completed_quantity = COALESCE(c.completed, o.completed_quantity),"
 	"        failed_quantity = COALESCE(c.failed, o.failed_quantity),"
-	"        error_code = COALESCE(c.error_code, o.error_code),"
-	"        error_text = COALESCE(c.error_text, o.error_text),"
+	"        error_code = NULLIF(COALESCE(c.error_code, o.error_code), ''),"
+	"        error_text = NULLIF(COALESCE(c.error_text, o.error_text), ''),"
 	"        message = COALESCE(c.message, o.message),"
 	"        summary = COALESCE(c.summary, o.summary),"
 	"        warning = COALESCE(c.warning, o.warning),"
@@ -286,8 +314,9 @@ static BwStatement change_requests = {
 	.text =
 	"WITH c AS ("
 	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
-	"                      $5::timestamptz[], $6::int[])"
-	"   AS c(request_id, state, bandwidth_order_id, step, due_at, tries)),"
+	"                      $5::timestamptz[], $6::int[], $7::text[], $8::text[])"
+	"   AS c(request_id, state, bandwidth_order_id, step, due_at, tries,"
+	"        refused_code, refused_text)),"
 	"r AS ("
 	" UPDATE bw_requests AS r"
 	"    SET state = c.state,"
@@ -296,13 +325,21 @@ static BwStatement change_requests = {
 	"   FROM c WHERE r.id = c.request_id),"
 	"w AS ("
 	" UPDATE bw_open_requests AS w"
-	"    SET step = c.step, due_at = c.due_at, tries = c.tries"
+	"    SET step = c.step, due_at = c.due_at, tries = c.tries,"
+	"        refused_code = COALESCE(c.refused_code, w.refused_code),"
+	"        refused_text = COALESCE(c.refused_text, w.refused_text)"
 	"   FROM c WHERE w.request_id = c.request_id AND c.step IS NOT NULL)"
 	"DELETE FROM bw_open_requests AS w USING c"
 	" WHERE w.request_id = c.request_id AND c.step IS NULL",
-	.nargs = 6,
+	.nargs = 8,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, INT4ARRAYOID}
+	TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+static BwStatement adopt_others = {
+	.text = "UPDATE bw_requests SET other_order_ids = $2 WHERE id = $1",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTARRAYOID}
 };
 
 /* Only a request of its own is kept; a shared one is closed by the caller. */
@@ -529,11 +566,16 @@ read_requests(uint64 rows)
 		r->ordered_by = bw_store_text(i, 4);
 		r->customer_order_id = bw_store_text(i, 5);
 		r->bandwidth_order_id = bw_store_text(i, 6);
-		r->attempts = bw_store_int32(i, 7);
-		r->member_count = bw_store_int32(i, 8);
-		r->first_sent_at = bw_store_time(i, 9);
-		r->step = bw_store_text(i, 10);
-		r->tries = bw_store_int32(i, 11);
+		r->other_order_ids = bw_store_texts(i, 7, &r->other_count);
+		r->attempts = bw_store_int32(i, 8);
+		r->member_count = bw_store_int32(i, 9);
+		r->quantity = bw_store_int32(i, 10);
+		r->first_sent_at = bw_store_time(i, 11);
+		r->step = bw_store_text(i, 12);
+		r->tries = bw_store_int32(i, 13);
+		r->candidates = bw_store_texts(i, 14, &r->candidate_count);
+		r->refused_code = bw_store_text(i, 15);
+		r->refused_text = bw_store_text(i, 16);
 	}
 	return requests;
 }
@@ -591,11 +633,34 @@ bw_store_schedule(const int64 *request_ids, const char *step,
 }
 
 void
-bw_store_ask_now(int64 request_id, TimestampTz now)
+bw_store_ask_now(int64 request_id, const char *candidate, TimestampTz now)
 {
-	Datum		v[2] = {Int64GetDatum(request_id), TimestampTzGetDatum(now)};
+	Datum		v[3] = {Int64GetDatum(request_id), TimestampTzGetDatum(now)};
+	bool		nulls[3] = {false};
 
-	bw_store_run(&ask_now, v, NULL);
+	nulls[2] = candidate == NULL;
+	if (candidate != NULL)
+		v[2] = CStringGetTextDatum(candidate);
+	bw_store_run(&ask_now, v, nulls);
+}
+
+char **
+bw_store_request_numbers(int64 request_id, int *count)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	bw_store_run(&request_numbers, v, NULL);
+	return bw_store_texts(0, 0, count);
+}
+
+char **
+bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
+						 int ids_count, int *count)
+{
+	Datum		v[2] = {Int64GetDatum(request_id), bw_store_text_array(ids, ids_count)};
+
+	bw_store_run(&bound_elsewhere, v, NULL);
+	return bw_store_texts(0, 0, count);
 }
 
 BwMember *
@@ -706,32 +771,50 @@ bw_store_change_numbers(const BwNumberChange *changes, int count)
 void
 bw_store_change_requests(const BwRequestChange *changes, int count)
 {
+	enum
+	{
+		STATE, BANDWIDTH_ID, STEP, REFUSED_CODE, REFUSED_TEXT, TEXTS
+	};
+	const char **texts[TEXTS];
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
-	const char **states = palloc(sizeof(char *) * Max(count, 1));
-	const char **bandwidth_ids = palloc(sizeof(char *) * Max(count, 1));
-	const char **steps = palloc(sizeof(char *) * Max(count, 1));
 	TimestampTz *due = palloc(sizeof(TimestampTz) * Max(count, 1));
 	int32	   *tries = palloc(sizeof(int32) * Max(count, 1));
-	Datum		v[6];
+	Datum		v[8];
 
 	if (count == 0)
 		return;
+	for (int t = 0; t < TEXTS; t++)
+		texts[t] = palloc(sizeof(char *) * count);
 	for (int i = 0; i < count; i++)
 	{
 		ids[i] = changes[i].request_id;
-		states[i] = changes[i].state;
-		bandwidth_ids[i] = changes[i].bandwidth_order_id;
-		steps[i] = changes[i].step;
+		texts[STATE][i] = changes[i].state;
+		texts[BANDWIDTH_ID][i] = changes[i].bandwidth_order_id;
+		texts[STEP][i] = changes[i].step;
+		texts[REFUSED_CODE][i] = changes[i].refused_code;
+		texts[REFUSED_TEXT][i] = changes[i].refused_text;
 		due[i] = changes[i].due_at;
 		tries[i] = changes[i].tries;
 	}
 	v[0] = bw_store_int64_array(ids, count);
-	v[1] = bw_store_text_array(states, count);
-	v[2] = bw_store_text_array(bandwidth_ids, count);
-	v[3] = bw_store_text_array(steps, count);
+	v[1] = bw_store_text_array(texts[STATE], count);
+	v[2] = bw_store_text_array(texts[BANDWIDTH_ID], count);
+	v[3] = bw_store_text_array(texts[STEP], count);
 	v[4] = bw_store_time_array(due, count);
 	v[5] = bw_store_int32_array(tries, count);
+	v[6] = bw_store_text_array(texts[REFUSED_CODE], count);
+	v[7] = bw_store_text_array(texts[REFUSED_TEXT], count);
 	bw_store_run(&change_requests, v, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		Datum		other[2] = {Int64GetDatum(ids[i])};
+
+		if (changes[i].other_count == 0)
+			continue;
+		other[1] = bw_store_text_array(changes[i].other_order_ids,
+									   changes[i].other_count);
+		bw_store_run(&adopt_others, other, NULL);
+	}
 }
 
 void

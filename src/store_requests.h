@@ -94,12 +94,26 @@ typedef struct BwRequestRow
 	char	   *ordered_by;
 	char	   *customer_order_id;
 	char	   *bandwidth_order_id; /* NULL: not known */
+	char	  **other_order_ids;	/* adopted as well: a lost copy's */
+	int			other_count;
 	int			attempts;
 	int			member_count;
+	int			quantity;		/* of all members */
 	TimestampTz first_sent_at;
 	char	   *step;			/* NULL: closed */
 	int			tries;
+	char	  **candidates;		/* orders that callbacks named */
+	int			candidate_count;
+	char	   *refused_code;	/* a copy was refused by this, NULL: none */
+	char	   *refused_text;
 } BwRequestRow;
+
+/* All numbers that a request asks for, whatever became of them. */
+extern char **bw_store_request_numbers(int64 request_id, int *count);
+
+/* Those of the orders at Bandwidth that belong to another request already. */
+extern char **bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
+									   int ids_count, int *count);
 
 /*
  * Requests whose time has come, locked, at most "limit"; when the next one is
@@ -125,8 +139,10 @@ extern void bw_store_schedule(const int64 *request_ids, const char *step,
 /*
  * Have a request looked at as soon as possible, unless it is being sent: then
  * the reply to its POST comes first, and a second later it is looked at.
+ * "candidate" is an order that may be the request's, NULL: none.
  */
-extern void bw_store_ask_now(int64 request_id, TimestampTz now);
+extern void bw_store_ask_now(int64 request_id, const char *candidate,
+							 TimestampTz now);
 
 /* An order as a member of a request, locked. */
 typedef struct BwMember
@@ -156,7 +172,7 @@ typedef struct BwOrderChange
 	const char *bandwidth_status;
 	int			completed_quantity;
 	int			failed_quantity;
-	const char *error_code;
+	const char *error_code;		/* "" clears it, as with the text */
 	const char *error_text;
 	const char *message;
 	const char *summary;
@@ -178,9 +194,13 @@ typedef struct BwRequestChange
 	int64		request_id;
 	const char *state;
 	const char *bandwidth_order_id;
+	const char *const *other_order_ids; /* beside it; NULL: no change */
+	int			other_count;
 	const char *step;			/* NULL: nothing more to do */
 	TimestampTz due_at;
 	int			tries;
+	const char *refused_code;	/* NULL: no change */
+	const char *refused_text;
 } BwRequestChange;
 
 extern void bw_store_change_orders(const BwOrderChange *changes, int count);

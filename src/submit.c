@@ -501,7 +501,13 @@ settle_outcome(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 			return;
 		case BW_OUTCOME_REFUSED:
 			item->status = BW_ORDER_REJECTED;
-			return;
+			if (first || bw_order_error_class(outcome->code) != BW_ERROR_NUMBER_TAKEN)
+				return;
+			/* Taken, maybe by the copy whose reply was lost. */
+			item->status = BW_ORDER_UNKNOWN;
+			item->refused_code = outcome->code;
+			item->refused_text = outcome->text;
+			break;
 		case BW_OUTCOME_UNAUTHORIZED:
 		case BW_OUTCOME_LATER:
 			item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;

@@ -19,8 +19,7 @@
 typedef enum BwTaskKind
 {
 	BW_TASK_SUBMIT,				/* POST /orders */
-	BW_TASK_LOOK_UP,			/* GET /orders?customerOrderId= */
-	BW_TASK_POLL,				/* GET /orders/{id} */
+	BW_TASK_INQUIRY,			/* GET /orders, /orders/{id}, /tns/{tn} */
 	BW_TASK_SUBSCRIPTION		/* POST, DELETE /subscriptions */
 } BwTaskKind;
 

@@ -437,8 +437,7 @@ take_finished(BwWork *work)
 			case BW_TASK_SUBMIT:
 				submitted[submits++] = task;
 				break;
-			case BW_TASK_LOOK_UP:
-			case BW_TASK_POLL:
+			case BW_TASK_INQUIRY:
 				asked[questions++] = task;
 				break;
 			case BW_TASK_SUBSCRIPTION:

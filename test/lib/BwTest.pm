@@ -523,6 +523,35 @@ sub notify
 		defined $subscription ? { subscription => $subscription } : {}, $body);
 }
 
+=item post_order(customer_order_id => ID, numbers => [...])
+
+Order at Bandwidth as somebody else of the same account would.
+
+=cut
+
+sub post_order
+{
+	my ($self, %order) = @_;
+	my $token = decode_json(
+		$self->{http}->post("$self->{url}/api/v1/oauth2/token",
+			{
+				headers => { 'Authorization' => 'Basic Y2xpZW50OnNlY3JldA==',
+					'Content-Type' => 'application/x-www-form-urlencoded' },
+				content => 'grant_type=client_credentials'
+			})->{content})->{access_token};
+	my $numbers = join('', map { "<TelephoneNumber>$_</TelephoneNumber>" } @{ $order{numbers} });
+	my $reply = $self->{http}->post("$self->{url}/api/accounts/9900000/orders",
+		{
+			headers => { 'Content-Type' => 'application/xml', 'Authorization' => "Bearer $token" },
+			content => "<Order><CustomerOrderId>$order{customer_order_id}</CustomerOrderId><Name>x</Name>"
+			  . "<ExistingTelephoneNumberOrderType><TelephoneNumberList>$numbers</TelephoneNumberList>"
+			  . '</ExistingTelephoneNumberOrderType><SiteId>743</SiteId></Order>'
+		});
+
+	croak "sandbox: order: $reply->{status} $reply->{content}" unless $reply->{success};
+	return $reply->{content};
+}
+
 =back
 
 =cut

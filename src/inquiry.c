@@ -1,0 +1,492 @@
+/*-------------------------------------------------------------------------
+ *
+ * inquiry.c
+ *	  What does Bandwidth know of a request?  A chain of GETs.
+ *
+ * Sources: "Get orders" (the list, with page and size always given, because
+ * Bandwidth answers 303 without them), "Get order", and "Get telephone number"
+ * of the numbers API.
+ *
+ * src/inquiry.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "inquiry.h"
+#include "registry.h"
+#include "request.h"
+
+/* Rows per page of the list; only a few orders carry one CustomerOrderId. */
+#define LIST_PAGE_SIZE "100"
+/* More orders than this are not read: something else is wrong then. */
+#define FOUND_MAX 20
+/* Calls of one inquiry; it goes on where it stopped when it is asked again. */
+#define CALLS_MAX 100
+/* Clocks differ, and dates of replies are cut to the second. */
+#define CLOCK_GRACE_MS 10000
+
+typedef enum Question
+{
+	ASK_LIST,
+	ASK_ORDER,
+	ASK_NUMBER
+} Question;
+
+struct BwInquiry
+{
+	BwRequestRow request;
+	MemoryContextCallback guard;
+	Question	question;		/* the one under way */
+	bool		list_wanted;
+	bool		list_failed;
+	bool		inconclusive;
+	int			calls;
+	BwFound		found[FOUND_MAX];
+	int			found_count;
+	BwFound    *asking;			/* ASK_ORDER */
+	char	  **numbers;		/* asked for by the request */
+	bool	   *number_done;	/* need not be asked about any more */
+	int			number_count;
+	int			number_asking;	/* ASK_NUMBER */
+};
+
+static void copy_request(BwInquiry *inquiry, const BwRequestRow *request,
+						 MemoryContext cxt);
+static void free_replies(void *arg);
+static BwFound *add_found(BwTask *task, const char *id, bool bound);
+static bool choose_question(BwInquiry *inquiry);
+static int	doubtful_number(const BwInquiry *inquiry);
+static bool is_taken(const BwOrderReply *reply, const char *digits);
+static bool texts_have(const BwTexts *texts, const char *digits);
+static void ask(BwWork *work, BwTask *task);
+static void take_list(BwTask *task);
+static bool is_unknown_order(const BwOutcome *outcome);
+static void take_order(BwTask *task);
+static void take_number(BwTask *task);
+static TimestampTz by_our_clock(const char *date, const BwHttpReply *http);
+static bool matches(const BwInquiry *inquiry, const BwFound *found);
+static bool same_numbers(const BwInquiry *inquiry, const BwTexts *requested);
+
+BwTask *
+bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
+				  char **numbers, int number_count)
+{
+	BwTask	   *task = bw_task_create(work, BW_TASK_INQUIRY, request->id);
+	BwInquiry  *inquiry = MemoryContextAllocZero(task->cxt, sizeof(BwInquiry));
+	MemoryContext old = MemoryContextSwitchTo(task->cxt);
+
+	task->detail = inquiry;
+	task->source = look_up ? "look-up" : "poll";
+	inquiry->guard.func = free_replies;
+	inquiry->guard.arg = inquiry;
+	MemoryContextRegisterResetCallback(task->cxt, &inquiry->guard);
+	copy_request(inquiry, request, task->cxt);
+	inquiry->list_wanted = look_up;
+	inquiry->number_count = number_count;
+	inquiry->numbers = palloc(sizeof(char *) * Max(number_count, 1));
+	inquiry->number_done = palloc0(sizeof(bool) * Max(number_count, 1));
+	for (int i = 0; i < number_count; i++)
+		inquiry->numbers[i] = pstrdup(numbers[i]);
+	if (request->bandwidth_order_id != NULL)
+		add_found(task, request->bandwidth_order_id, true);
+	for (int i = 0; i < request->other_count; i++)
+		add_found(task, request->other_order_ids[i], true);
+	for (int i = 0; i < request->candidate_count; i++)
+		add_found(task, request->candidates[i], false);
+	MemoryContextSwitchTo(old);
+	bw_task_account(task, request->server, request->ordered_by);
+	return task;
+}
+
+/* What the questions need of the row, which lives shorter than the task. */
+static void
+copy_request(BwInquiry *inquiry, const BwRequestRow *request, MemoryContext cxt)
+{
+	inquiry->request = *request;
+	inquiry->request.kind = pstrdup(request->kind);
+	inquiry->request.customer_order_id = pstrdup(request->customer_order_id);
+	if (request->refused_code != NULL)
+		inquiry->request.refused_code = pstrdup(request->refused_code);
+}
+
+static void
+free_replies(void *arg)
+{
+	BwInquiry  *inquiry = arg;
+
+	for (int i = 0; i < inquiry->found_count; i++)
+		bw_xml_free_order(inquiry->found[i].reply);
+}
+
+/* The entry of that order, made if need be; NULL when there are too many. */
+static BwFound *
+add_found(BwTask *task, const char *id, bool bound)
+{
+	BwInquiry  *inquiry = task->detail;
+	BwFound    *found;
+
+	for (int i = 0; i < inquiry->found_count; i++)
+		if (strcmp(inquiry->found[i].id, id) == 0)
+			return &inquiry->found[i];
+	if (inquiry->found_count == FOUND_MAX)
+		return NULL;
+	found = &inquiry->found[inquiry->found_count++];
+	found->id = MemoryContextStrdup(task->cxt, id);
+	found->bound = bound;
+	found->created = DT_NOBEGIN;
+	return found;
+}
+
+bool
+bw_inquiry_next(BwWork *work, BwTask *task)
+{
+	BwInquiry  *inquiry = task->detail;
+	const BwServer *server = task->account.server;
+	TimestampTz retry_at;
+
+	if (inquiry->calls > 0)
+	{
+		bw_call_release(task->call);
+		task->call = NULL;
+	}
+	if (inquiry->inconclusive || !choose_question(inquiry))
+		return false;
+	/* The first call was paid for by whoever made the task. */
+	if (inquiry->calls > 0 &&
+		(inquiry->calls == CALLS_MAX ||
+		 !bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
+								  server->requests_per_minute, server->burst,
+								  &retry_at)))
+	{
+		inquiry->inconclusive = true;
+		return false;
+	}
+	inquiry->calls++;
+	ask(work, task);
+	return true;
+}
+
+static bool
+choose_question(BwInquiry *inquiry)
+{
+	if (inquiry->list_wanted)
+	{
+		inquiry->list_wanted = false;
+		inquiry->question = ASK_LIST;
+		return true;
+	}
+	inquiry->question = ASK_ORDER;
+	for (int i = 0; i < inquiry->found_count; i++)
+	{
+		inquiry->asking = &inquiry->found[i];
+		if (!inquiry->asking->asked)
+			return true;
+	}
+	inquiry->question = ASK_NUMBER;
+	inquiry->number_asking = doubtful_number(inquiry);
+	return inquiry->number_asking >= 0;
+}
+
+/*
+ * A number that the second copy of a request did not get, because it is taken:
+ * maybe by the first.  -1 when there is none, or none left.
+ */
+static int
+doubtful_number(const BwInquiry *inquiry)
+{
+	if (inquiry->request.attempts < 2)
+		return -1;
+	for (int n = 0; n < inquiry->number_count; n++)
+	{
+		bool		taken = inquiry->request.refused_code != NULL;
+		bool		ours = inquiry->number_done[n];
+
+		for (int i = 0; i < inquiry->found_count && !ours; i++)
+		{
+			const BwOrderReply *reply = inquiry->found[i].reply;
+
+			if (reply == NULL || !matches(inquiry, &inquiry->found[i]))
+				continue;
+			taken = taken || is_taken(reply, inquiry->numbers[n]);
+			ours = texts_have(&reply->completed, inquiry->numbers[n]);
+		}
+		if (taken && !ours)
+			return n;
+	}
+	return -1;
+}
+
+/* Does an order that has ended say that somebody has the number? */
+static bool
+is_taken(const BwOrderReply *reply, const char *digits)
+{
+	BwOrderStatus status;
+
+	if (!bw_order_status_from_bandwidth(reply->status, &status) ||
+		!bw_order_is_final(status))
+		return false;
+	for (int i = 0; i < reply->errors.count; i++)
+	{
+		const BwReplyError *error = &reply->errors.items[i];
+
+		if (bw_order_error_class(error->code) == BW_ERROR_NUMBER_TAKEN &&
+			(error->numbers.count == 0 || texts_have(&error->numbers, digits)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+texts_have(const BwTexts *texts, const char *digits)
+{
+	for (int i = 0; i < texts->count; i++)
+	{
+		BwNumber	number;
+		BwProblem	problem;
+
+		if (bw_number_parse(texts->items[i], &number, &problem) &&
+			strcmp(number.digits, digits) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+ask(BwWork *work, BwTask *task)
+{
+	BwInquiry  *inquiry = task->detail;
+	BwCallSpec	spec = {.class = BW_CLASS_HISTORY,.method = "GET"};
+	StringInfoData query;
+
+	switch (inquiry->question)
+	{
+		case ASK_LIST:
+			spec.path = bw_api_path(&task->account, "orders", NULL);
+			initStringInfo(&query);
+			bw_api_append(&query, "page", "1");
+			bw_api_append(&query, "size", LIST_PAGE_SIZE);
+			bw_api_append(&query, "customerOrderId",
+						  inquiry->request.customer_order_id);
+			spec.query = query.data;
+			break;
+		case ASK_ORDER:
+			spec.path = bw_api_path(&task->account, "orders", inquiry->asking->id);
+			break;
+		case ASK_NUMBER:
+			spec.path = psprintf("/tns/%s", inquiry->numbers[inquiry->number_asking]);
+			break;
+	}
+	bw_task_start(work, task, &spec);
+}
+
+void
+bw_inquiry_take(BwTask *task)
+{
+	BwInquiry  *inquiry = task->detail;
+
+	switch (inquiry->question)
+	{
+		case ASK_LIST:
+			take_list(task);
+			break;
+		case ASK_ORDER:
+			take_order(task);
+			break;
+		case ASK_NUMBER:
+			take_number(task);
+			break;
+	}
+}
+
+/*
+ * Orders that carry our CustomerOrderId.  "None" is believed only as 204, a
+ * list, or a 404 whose body is XML: a proxy's 404 or a wrong path must not
+ * look like one.  The filter may have been ignored, so each row is compared.
+ */
+static void
+take_list(BwTask *task)
+{
+	BwInquiry  *inquiry = task->detail;
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	const BwHttpReply *http = outcome->reply;
+	BwList	   *list;
+	BwRow		row;
+	BwNext		next;
+
+	if (outcome->status == 204)
+		return;
+	inquiry->list_failed = true;
+	if ((outcome->kind != BW_OUTCOME_DONE && outcome->kind != BW_OUTCOME_NOT_FOUND) ||
+		http->body_len == 0 ||
+		(list = bw_xml_list_open(BW_LIST_ORDERS, http->body, http->body_len)) == NULL)
+		return;
+	while ((next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
+	{
+		BwFound    *found;
+
+		if (row.field[BW_FIELD_ID] == NULL ||
+			row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL ||
+			strcmp(row.field[BW_FIELD_CUSTOMER_ORDER_ID],
+				   inquiry->request.customer_order_id) != 0)
+			continue;
+		found = add_found(task, row.field[BW_FIELD_ID], false);
+		if (found != NULL)
+			found->created = by_our_clock(row.field[BW_FIELD_DATE], http);
+	}
+	inquiry->list_failed = next != BW_NEXT_END;
+	bw_xml_list_close(list);
+}
+
+/* 404, or the codes for "order not found" and "invalid order id". */
+static bool
+is_unknown_order(const BwOutcome *outcome)
+{
+	return outcome->kind == BW_OUTCOME_NOT_FOUND ||
+		(outcome->kind == BW_OUTCOME_REFUSED &&
+		 (strcmp(outcome->code, "5035") == 0 || strcmp(outcome->code, "5061") == 0));
+}
+
+static void
+take_order(BwTask *task)
+{
+	BwInquiry  *inquiry = task->detail;
+	BwFound    *found = inquiry->asking;
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	const BwHttpReply *http = outcome->reply;
+	BwXmlProblem problem;
+
+	found->asked = true;
+	if (is_unknown_order(outcome))
+	{
+		found->gone = true;
+		return;
+	}
+	if (outcome->kind == BW_OUTCOME_DONE)
+		found->reply = bw_xml_decode_order(http->body, http->body_len, &problem);
+	if (found->reply == NULL || found->reply->status == NULL)
+		inquiry->inconclusive = true;
+	else if (found->created == DT_NOBEGIN)
+		found->created = by_our_clock(found->reply->created, http);
+}
+
+/* Who put the number into service?  Nobody of ours: nothing to add. */
+static void
+take_number(BwTask *task)
+{
+	BwInquiry  *inquiry = task->detail;
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	BwNumberReply *reply;
+	BwXmlProblem problem;
+
+	inquiry->number_done[inquiry->number_asking] = true;
+	if (outcome->kind == BW_OUTCOME_REFUSED || outcome->kind == BW_OUTCOME_NOT_FOUND)
+		return;
+	reply = outcome->kind != BW_OUTCOME_DONE ? NULL
+		: bw_xml_decode_number(outcome->reply->body, outcome->reply->body_len,
+							   &problem);
+	if (reply == NULL)
+	{
+		inquiry->inconclusive = true;
+		return;
+	}
+	if (reply->order_id != NULL && reply->account_id != NULL &&
+		strcmp(reply->account_id, inquiry->request.account_id) == 0)
+		(void) add_found(task, reply->order_id, false);
+	bw_xml_free_number(reply);
+}
+
+/* A date of theirs, corrected by the difference of the clocks. */
+static TimestampTz
+by_our_clock(const char *date, const BwHttpReply *http)
+{
+	TimestampTz at = bw_api_parse_date(date);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (at == DT_NOBEGIN || http->date <= 0)
+		return at;
+	return at + (now - time_t_to_timestamptz(http->date));
+}
+
+bool
+bw_inquiry_is_complete(const BwTask *task)
+{
+	return !((const BwInquiry *) task->detail)->inconclusive;
+}
+
+bool
+bw_inquiry_found_nothing(const BwTask *task)
+{
+	const BwInquiry *inquiry = task->detail;
+
+	return !inquiry->inconclusive && !inquiry->list_failed;
+}
+
+BwFound **
+bw_inquiry_matches(const BwTask *task, int *count)
+{
+	BwInquiry  *inquiry = task->detail;
+	BwFound   **found = palloc(sizeof(BwFound *) * FOUND_MAX);
+
+	*count = 0;
+	for (int i = 0; i < inquiry->found_count; i++)
+		if (inquiry->found[i].reply != NULL && matches(inquiry, &inquiry->found[i]))
+			found[(*count)++] = &inquiry->found[i];
+	return found;
+}
+
+/*
+ * Ours are orders that were made after our first attempt, carry our
+ * CustomerOrderId and ask for what we asked for.
+ */
+static bool
+matches(const BwInquiry *inquiry, const BwFound *found)
+{
+	const BwOrderReply *reply = found->reply;
+	const BwRequestRow *request = &inquiry->request;
+
+	if (found->bound)
+		return true;
+	if (reply->customer_order_id == NULL ||
+		strcmp(reply->customer_order_id, request->customer_order_id) != 0)
+		return false;
+	if (found->created != DT_NOBEGIN && request->first_sent_at != DT_NOBEGIN &&
+		found->created < TimestampTzPlusMilliseconds(request->first_sent_at,
+													 -CLOCK_GRACE_MS))
+		return false;
+	if (strcmp(request->kind, "direct") == 0)
+		return reply->requested.count == 0 &&
+			(reply->quantity < 0 || reply->quantity == request->quantity);
+	/* The echo of a failed order may have lost its list. */
+	return reply->requested.count == 0 || same_numbers(inquiry, &reply->requested);
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
+}
+
+static bool
+same_numbers(const BwInquiry *inquiry, const BwTexts *requested)
+{
+	BwNumber   *theirs = palloc0(sizeof(BwNumber) * requested->count);
+	bool		same = requested->count == inquiry->number_count;
+	BwProblem	problem;
+
+	for (int i = 0; i < requested->count && same; i++)
+		same = bw_number_parse(requested->items[i], &theirs[i], &problem);
+	if (same)
+		qsort(theirs, requested->count, sizeof(BwNumber), compare_numbers);
+	for (int i = 0; i < inquiry->number_count && same; i++)
+	{
+		BwNumber	key = {{0}};
+
+		strlcpy(key.digits, inquiry->numbers[i], sizeof(key.digits));
+		same = bsearch(&key, theirs, requested->count, sizeof(BwNumber),
+					   compare_numbers) != NULL;
+	}
+	pfree(theirs);
+	return same;
+}

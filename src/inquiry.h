@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * inquiry.h
+ *	  What does Bandwidth know of a request?  A chain of GETs.
+ *
+ * An inquiry reads the orders that are bound to the request or may be.  For a
+ * request of unknown outcome it first asks for the orders that carry its
+ * CustomerOrderId; for one that was sent twice it also asks which orders put
+ * the numbers into service that Bandwidth calls taken, because the copy that
+ * was lost may have taken them.
+ *
+ * It changes nothing; reconcile.c draws the conclusions.
+ *
+ * src/inquiry.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_INQUIRY_H
+#define BW_INQUIRY_H
+
+#include "bandwidth.h"
+
+#include "order.h"
+#include "store_requests.h"
+#include "work.h"
+#include "xml.h"
+
+/* An order at Bandwidth that is the request's, or may be. */
+typedef struct BwFound
+{
+	char	   *id;
+	bool		bound;			/* recorded before: certainly ours */
+	bool		asked;
+	bool		gone;			/* Bandwidth says that there is none */
+	BwOrderReply *reply;		/* NULL: could not be read */
+	TimestampTz created;		/* by our clock; DT_NOBEGIN: not known */
+} BwFound;
+
+typedef struct BwInquiry BwInquiry;
+
+/*
+ * A task that asks about the request; "account" of the task is read.  "numbers"
+ * are those that the request asked for.
+ */
+extern BwTask *bw_inquiry_create(BwWork *work, const BwRequestRow *request,
+								 bool look_up, char **numbers, int number_count);
+
+/* Send the first, or the next, question; false when there is none left. */
+extern bool bw_inquiry_next(BwWork *work, BwTask *task);
+
+/* Take in the answer to the last question. */
+extern void bw_inquiry_take(BwTask *task);
+
+/* False after a call that failed, or an answer that could not be read. */
+extern bool bw_inquiry_is_complete(const BwTask *task);
+
+/* Without matches: does that mean that there is no order, by a clean list? */
+extern bool bw_inquiry_found_nothing(const BwTask *task);
+
+/* The found orders that are the request's as far as their content tells. */
+extern BwFound **bw_inquiry_matches(const BwTask *task, int *count);
+
+#endif							/* BW_INQUIRY_H */
