@@ -194,6 +194,7 @@ CREATE TABLE bw_requests (
     customer_order_id text NOT NULL,
     members bigint[] NOT NULL,
     quantity integer NOT NULL,
+    shared boolean NOT NULL DEFAULT false,
     state text NOT NULL DEFAULT 'new',
     attempts integer NOT NULL DEFAULT 0,
     bandwidth_order_id text,
@@ -227,10 +228,15 @@ CREATE TABLE bw_queue (
     ordered_by text COLLATE "C" NOT NULL,
     order_id bigint NOT NULL,
     request_id bigint,
+    quantity integer NOT NULL,
     due_at timestamptz NOT NULL DEFAULT '-infinity',
-    failures integer NOT NULL DEFAULT 0,
+    approved boolean NOT NULL DEFAULT false,
+    claimed boolean NOT NULL DEFAULT false,
+    waits_for bigint,
     CONSTRAINT bw_queue_pkey PRIMARY KEY (server, ordered_by, order_id)
 );
+CREATE INDEX bw_queue_waits_for_idx ON bw_queue (waits_for)
+ WHERE waits_for IS NOT NULL;
 COMMENT ON TABLE bw_queue
 IS 'internal: orders that wait to be sent';
 REVOKE ALL ON bw_queue FROM PUBLIC;
@@ -239,14 +245,42 @@ CREATE TABLE bw_held (
     order_id bigint NOT NULL,
     server text COLLATE "C" NOT NULL,
     ordered_by text COLLATE "C" NOT NULL,
+    quantity integer NOT NULL,
     reason text NOT NULL,
-    until timestamptz,
     CONSTRAINT bw_held_pkey PRIMARY KEY (order_id),
     CONSTRAINT bw_held_reason_check CHECK (reason IN ('approval', 'day limit'))
 );
 COMMENT ON TABLE bw_held
 IS 'internal: orders that wait for bw_approve() or for room under a limit';
 REVOKE ALL ON bw_held FROM PUBLIC;
+
+CREATE INDEX bw_held_day_limit_idx ON bw_held (server, order_id)
+ WHERE reason = 'day limit';
+
+CREATE TABLE bw_spending (
+    server text COLLATE "C" NOT NULL,
+    minute timestamptz NOT NULL,
+    numbers integer NOT NULL,
+    CONSTRAINT bw_spending_pkey PRIMARY KEY (server, minute)
+);
+COMMENT ON TABLE bw_spending
+IS 'internal: telephone numbers that were sent in each minute of the last day';
+REVOKE ALL ON bw_spending FROM PUBLIC;
+
+CREATE TABLE bw_pauses (
+    server text COLLATE "C" NOT NULL,
+    ordered_by text COLLATE "C" NOT NULL,
+    automatic boolean NOT NULL,
+    reason text NOT NULL,
+    error_code text,
+    paused_by name,
+    since timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    fingerprint text,
+    CONSTRAINT bw_pauses_pkey PRIMARY KEY (server, ordered_by, automatic)
+);
+COMMENT ON TABLE bw_pauses
+IS 'internal: servers, and roles on them, whose orders are not sent for now';
+REVOKE ALL ON bw_pauses FROM PUBLIC;
 
 CREATE TABLE bw_open_requests (
     request_id bigint NOT NULL,

@@ -454,6 +454,7 @@ read_server(ForeignServer *server)
 	s->allow_disconnect = flag;
 	s->max_disconnects_per_day = integer_or(list, "max_disconnects_per_day", 10);
 	s->release_after_s = ms_or(list, "release_after", INT64CONST(86400000)) / 1000;
+	s->options = list;
 	return s;
 }
 
@@ -647,19 +648,51 @@ read_secret_file(const char *name, const char *path)
 }
 
 static void
+hash_text(const char *text, uint8 hash[PG_SHA256_DIGEST_LENGTH])
+{
+	pg_cryptohash_ctx *cxt = pg_cryptohash_create(PG_SHA256);
+
+	if (pg_cryptohash_init(cxt) < 0 ||
+		pg_cryptohash_update(cxt, (const uint8 *) text, strlen(text)) < 0 ||
+		pg_cryptohash_final(cxt, hash, PG_SHA256_DIGEST_LENGTH) < 0)
+		elog(ERROR, "could not compute a hash");
+	pg_cryptohash_free(cxt);
+}
+
+static void
 hash_credentials(BwCredentials *credentials)
 {
 	char	   *text = psprintf("%d:%s:%s", credentials->auth, credentials->user,
 								credentials->secret);
-	pg_cryptohash_ctx *cxt = pg_cryptohash_create(PG_SHA256);
 
-	if (pg_cryptohash_init(cxt) < 0 ||
-		pg_cryptohash_update(cxt, (uint8 *) text, strlen(text)) < 0 ||
-		pg_cryptohash_final(cxt, credentials->hash, sizeof(credentials->hash)) < 0)
-		elog(ERROR, "could not compute a hash");
-	pg_cryptohash_free(cxt);
+	hash_text(text, credentials->hash);
 	explicit_bzero(text, strlen(text));
 	pfree(text);
+}
+
+char *
+bw_config_fingerprint(const BwServer *server, const BwCredentials *credentials)
+{
+	StringInfoData text;
+	uint8		hash[PG_SHA256_DIGEST_LENGTH];
+	char	   *hex = palloc0(2 * PG_SHA256_DIGEST_LENGTH + 1);
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	foreach(lc, server->options)
+	{
+		DefElem    *option = lfirst(lc);
+
+		appendStringInfo(&text, "%s=%s\n", option->defname, defGetString(option));
+	}
+	if (credentials != NULL)
+	{
+		hex_encode((const char *) credentials->hash, sizeof(credentials->hash), hex);
+		appendStringInfo(&text, "%u:%s", credentials->umid, hex);
+	}
+	hash_text(text.data, hash);
+	hex_encode((const char *) hash, sizeof(hash), hex);
+	return hex;
 }
 
 bool

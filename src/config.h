@@ -51,6 +51,7 @@ typedef struct BwServer
 	bool		allow_disconnect;
 	int			max_disconnects_per_day;
 	int64		release_after_s;
+	List	   *options;		/* as written, of DefElem * */
 } BwServer;
 
 typedef enum BwAuth
@@ -94,6 +95,13 @@ extern BwCredentials *bw_config_credentials(const BwServer *server, Oid role);
 /* The same, or ERROR 28000-style with a hint how to create the mapping. */
 extern BwCredentials *bw_config_require_credentials(const BwServer *server,
 													Oid role);
+
+/*
+ * A text that differs when the options of the server, or the credentials (NULL:
+ * none), are others.  It tells nothing of the secrets.
+ */
+extern char *bw_config_fingerprint(const BwServer *server,
+								   const BwCredentials *credentials);
 
 /* Only loopback hosts: the sandbox, or a proxy on this machine. */
 extern bool bw_config_is_loopback(const BwServer *server);

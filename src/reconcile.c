@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "guards.h"
 #include "inquiry.h"
 #include "reconcile.h"
 #include "registry.h"
@@ -32,6 +33,8 @@
 #define RETRY_MS 10000
 /* What needs a person is looked at again after this. */
 #define ATTENTION_MS (3600 * 1000)
+/* Requests of a paused mapping, or of one that is gone, wait this long. */
+#define PAUSED_MS 60000
 
 /* One lap's harvest: tasks to start after the commit. */
 typedef struct Lap
@@ -54,6 +57,7 @@ typedef struct Recording
 static void take_due(BwWork *work, void *arg);
 static void take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 						 List **unknown);
+static void resend(BwWork *work, Lap *lap, const BwRequestRow *request);
 static bool start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request,
 						  bool look_up);
 static List *settle_unknown(List *unknown);
@@ -121,7 +125,7 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 	if (strcmp(request->step, "sent") == 0)
 		*unknown = lappend(*unknown, unconstify(BwRequestRow *, request));
 	else if (strcmp(request->step, "resend") == 0)
-		lap->tasks = lappend(lap->tasks, bw_submit_again(work, request));
+		resend(work, lap, request);
 	else
 	{
 		bool		look_up = strcmp(request->step, "look_up") == 0 ||
@@ -133,6 +137,21 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 		bw_store_schedule(&request->id, look_up ? "look_up" : "poll", &due, 1);
 		lap->next_due = Min(lap->next_due, due);
 	}
+}
+
+/* The same request once more, unless its server or mapping is paused. */
+static void
+resend(BwWork *work, Lap *lap, const BwRequestRow *request)
+{
+	TimestampTz due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS);
+
+	if (bw_guards_paused(request->server, request->ordered_by))
+	{
+		bw_store_schedule(&request->id, "resend", &due, 1);
+		lap->next_due = Min(lap->next_due, due);
+	}
+	else
+		lap->tasks = lappend(lap->tasks, bw_submit_again(work, request));
 }
 
 /* The outcomes of these sends were never recorded. */

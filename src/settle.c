@@ -19,6 +19,7 @@
 
 #include "request.h"
 #include "settle.h"
+#include "store_queue.h"
 
 /* Orders that were locked by somebody are looked at again after this. */
 #define LOCKED_RETRY_MS 1000
@@ -64,6 +65,7 @@ static void settle_found_numbers(Changes *changes, const BwSettlement *item,
 								 const BwMember *member, BwOrderChange *change);
 static void close_request(Changes *changes, const BwSettlement *item,
 						  bool all_final, bool all_seen);
+static List *release_waiting(List *moved);
 static void index_reply(ReplyIndex *index, const BwAnswer *answer);
 static bool set_has(const NumberSet *set, const char *digits);
 static const BwReplyError *error_of_number(const BwOrderReply *reply,
@@ -71,6 +73,16 @@ static const BwReplyError *error_of_number(const BwOrderReply *reply,
 static const BwReplyError *first_error(const BwOrderReply *reply);
 static void add_number(Changes *changes, int64 order_id, const char *number,
 					   const char *status, const BwReplyError *error);
+
+BwMoved *
+bw_moved(int64 order_id, BwOrderStatus status)
+{
+	BwMoved    *moved = palloc(sizeof(BwMoved));
+
+	moved->order_id = order_id;
+	moved->status = status;
+	return moved;
+}
 
 List *
 bw_settle(const BwSettlement *items, int count)
@@ -109,7 +121,31 @@ bw_settle(const BwSettlement *items, int count)
 			back[foreach_current_index(lc)] = *(int64 *) lfirst(lc);
 		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
 	}
-	return changes.moved;
+	return release_waiting(changes.moved);
+}
+
+/* Orders that waited for one that has ended now may go on, or end as well. */
+static List *
+release_waiting(List *moved)
+{
+	int64	   *ended = palloc(sizeof(int64) * Max(list_length(moved), 1));
+	int64	   *rejected;
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, moved)
+	{
+		BwMoved    *m = lfirst(lc);
+
+		if (bw_order_is_final(m->status))
+			ended[count++] = m->order_id;
+	}
+	if (count == 0)
+		return moved;
+	rejected = bw_store_release_waiting(ended, count, &count);
+	for (int i = 0; i < count; i++)
+		moved = lappend(moved, bw_moved(rejected[i], BW_ORDER_REJECTED));
+	return moved;
 }
 
 static void
@@ -160,15 +196,12 @@ settle_member(Changes *changes, const BwSettlement *item,
 		change->status = member->status;
 	else
 	{
-		BwMoved    *moved = palloc(sizeof(BwMoved));
-
 		change->moved = true;
 		change->detail = change->error_text && change->error_text[0] ? change->error_text : NULL;
 		if (bw_order_is_final(change->status))
 			change->attention = "";
-		moved->order_id = member->order_id;
-		moved->status = change->status;
-		changes->moved = lappend(changes->moved, moved);
+		changes->moved = lappend(changes->moved,
+								 bw_moved(member->order_id, change->status));
 		if (change->status == BW_ORDER_QUEUED)
 			changes->requeued = lappend(changes->requeued, &change->order_id);
 	}
@@ -289,7 +322,9 @@ close_request(Changes *changes, const BwSettlement *item, bool all_final,
 	change->refused_text = item->refused_text;
 	if (all_seen && (all_final || item->status == BW_ORDER_QUEUED))
 	{
-		change->state = item->status == BW_ORDER_QUEUED ? "new" : "closed";
+		change->not_executed = item->status == BW_ORDER_QUEUED;
+		change->state = change->not_executed && !item->request->shared
+			? "new" : "closed";
 		return;
 	}
 	change->state = item->status == BW_ORDER_UNKNOWN ? "unknown" : "open";

@@ -58,6 +58,8 @@ typedef struct BwMoved
 	BwOrderStatus status;
 } BwMoved;
 
+extern BwMoved *bw_moved(int64 order_id, BwOrderStatus status);
+
 /*
  * Apply settlements in the open transaction.  Orders that somebody has locked
  * are left for later: their request stays open and due soon.  Returns a List

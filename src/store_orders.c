@@ -55,11 +55,11 @@ static BwStatement insert_order = {
 	"        $1, $2, $3, COALESCE($9, gen_random_uuid()::text), ARRAY[id], $5"
 	"   FROM o WHERE request_id IS NOT NULL),"
 	"q AS ("
-	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id)"
-	" SELECT $1, $3, id, request_id FROM o WHERE $4 = 'QUEUED'),"
+	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity)"
+	" SELECT $1, $3, id, request_id, $5 FROM o WHERE $4 = 'QUEUED'),"
 	"h AS ("
-	" INSERT INTO bw_held (order_id, server, ordered_by, reason)"
-	" SELECT id, $1, $3, 'approval' FROM o WHERE $4 = 'HELD')"
+	" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason)"
+	" SELECT id, $1, $3, $5, 'approval' FROM o WHERE $4 = 'HELD')"
 	"SELECT s.home IS NOT NULL, o.id FROM self AS s LEFT JOIN o ON true",
 	.nargs = 23,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
@@ -111,7 +111,7 @@ static BwStatement cancel_order = {
 	"q AS ("
 	" DELETE FROM bw_queue AS q USING o"
 	"  WHERE q.server = o.server::text AND q.ordered_by = o.ordered_by::text"
-	"    AND q.order_id = o.id"
+	"    AND q.order_id = o.id AND NOT q.claimed"
 	" RETURNING q.order_id),"
 	"h AS ("
 	" DELETE FROM bw_held AS h USING o WHERE h.order_id = o.id"

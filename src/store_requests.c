@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * store_requests.c
- *	  Statements of the worker: claims, requests under way, outcomes.
+ *	  Statements of the worker on requests under way and their outcomes.
  *
  * src/store_requests.c
  *-------------------------------------------------------------------------
@@ -14,120 +14,7 @@
 
 #include "store_requests.h"
 
-static BwOrderData *read_order_data(uint64 rows);
 static BwRequestRow *read_requests(uint64 rows);
-static void number_new_requests(BwClaim *claims, int count);
-
-/* The first group after a given one, and whether there are more after it. */
-static BwStatement next_group = {
-	.text =
-	"SELECT q.server, q.ordered_by,"
-	"       EXISTS (SELECT FROM bw_queue AS n"
-	"                WHERE (n.server, n.ordered_by) > (q.server, q.ordered_by))"
-	"  FROM bw_queue AS q"
-	" WHERE (q.server, q.ordered_by) > ($1, $2)"
-	" ORDER BY q.server, q.ordered_by LIMIT 1",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
-};
-
-#define ORDER_DATA_COLUMNS \
-	"o.id, r.id, r.customer_order_id, o.kind, o.quantity, o.site_id," \
-	" o.peer_id, o.name, o.partial_allowed, o.back_order_requested, o.direct," \
-	" o.criteria," \
-	" (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)" \
-	"    FROM bw_order_numbers AS n WHERE n.order_id = o.id)," \
-	" o.reservation_ids "
-
-static BwStatement pick_orders = {
-	.text =
-	"SELECT " ORDER_DATA_COLUMNS
-	"  FROM bw_queue AS q"
-	"  JOIN bw_orders AS o ON o.id = q.order_id"
-	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
-	" WHERE q.server = $1 AND q.ordered_by = $2"
-	"   AND (q.request_id IS NULL) = $5"
-	"   AND q.due_at <= now()"
-	"   AND o.status = 'QUEUED' AND o.account_id = $3"
-	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
-	" ORDER BY q.order_id"
-	" LIMIT $4"
-	" FOR NO KEY UPDATE OF o SKIP LOCKED",
-	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID}
-};
-
-static BwStatement request_orders = {
-	.text =
-	"SELECT " ORDER_DATA_COLUMNS
-	"  FROM bw_requests AS r"
-	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
-	" WHERE r.id = $1"
-	" ORDER BY o.id",
-	.nargs = 1,
-	.argtypes = {INT8OID}
-};
-
-static BwStatement new_request_ids = {
-	.text =
-	"SELECT nextval('bw_requests_id_seq'), gen_random_uuid()"
-	"  FROM generate_series(1, $1)",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-/* $4, $5: ids and CustomerOrderIds; $6, $7: orders and their request. */
-static BwStatement make_requests = {
-	.text =
-	"INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
-	"       customer_order_id, members, quantity, state, attempts,"
-	"       first_sent_at, last_sent_at)"
-	" OVERRIDING SYSTEM VALUE"
-	" SELECT n.id, i.home, 'explicit', $1, $3, $2, n.customer_order_id,"
-	"        x.members, cardinality(x.members), 'sending', 1,"
-	"        clock_timestamp(), clock_timestamp()"
-	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id)"
-	"  CROSS JOIN bw_identity AS i"
-	"  CROSS JOIN LATERAL ("
-	"   SELECT array_agg(m.order_id ORDER BY m.order_id) AS members"
-	"     FROM unnest($6::bigint[], $7::bigint[]) AS m(order_id, request_id)"
-	"    WHERE m.request_id = n.id) AS x",
-	.nargs = 7,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
-	INT8ARRAYOID, INT8ARRAYOID}
-};
-
-static BwStatement send_requests = {
-	.text =
-	"UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
-	"       first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
-	"       last_sent_at = clock_timestamp()"
-	" WHERE id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}
-};
-
-/* $3, $4: orders and their request; $5: the requests, each once. */
-static BwStatement claim = {
-	.text =
-	"WITH o AS ("
-	" UPDATE bw_orders AS o SET status = 'SENDING', request_id = m.request_id,"
-	"        sent_at = clock_timestamp()"
-	"   FROM unnest($3::bigint[], $4::bigint[]) AS m(order_id, request_id)"
-	"  WHERE o.id = m.order_id),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source)"
-	" SELECT m, 'SENDING', 'worker' FROM unnest($3::bigint[]) AS m),"
-	"d AS ("
-	" DELETE FROM bw_queue AS q"
-	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = ANY ($3))"
-	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
-	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
-	"   FROM unnest($5::bigint[]) AS m",
-	.nargs = 6,
-	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT4OID}
-};
 
 static BwStatement send_again = {
 	.text =
@@ -146,7 +33,7 @@ static BwStatement send_again = {
 	"r.id, r.kind, r.server, r.account_id, r.ordered_by, r.customer_order_id," \
 	" r.bandwidth_order_id, r.other_order_ids, r.attempts," \
 	" cardinality(r.members), r.quantity, r.first_sent_at, w.step, w.tries," \
-	" w.candidates, w.refused_code, w.refused_text "
+	" w.candidates, w.refused_code, w.refused_text, r.shared "
 
 /* The work list comes first: it is short, the list of requests is not. */
 static BwStatement due_requests = {
@@ -313,13 +200,17 @@ static BwStatement change_numbers = {
 static BwStatement change_requests = {
 	.text =
 	"WITH c AS ("
-	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
-	"                      $5::timestamptz[], $6::int[], $7::text[], $8::text[])"
-	"   AS c(request_id, state, bandwidth_order_id, step, due_at, tries,"
-	"        refused_code, refused_text)),"
+	" SELECT *, executed = 0 AS not_executed"
+	"   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+	"                      $5::timestamptz[], $6::int[], $7::text[], $8::text[],"
+	"                      $9::int[])"
+	"   AS t(request_id, state, bandwidth_order_id, step, due_at, tries,"
+	"        refused_code, refused_text, executed)),"
 	"r AS ("
 	" UPDATE bw_requests AS r"
 	"    SET state = c.state,"
+	"        attempts = CASE WHEN c.not_executed THEN r.attempts - 1"
+	"                   ELSE r.attempts END,"
 	"        bandwidth_order_id = COALESCE(c.bandwidth_order_id, r.bandwidth_order_id),"
 	"        closed_at = CASE WHEN c.state = 'closed' THEN clock_timestamp() END"
 	"   FROM c WHERE r.id = c.request_id),"
@@ -331,9 +222,9 @@ static BwStatement change_requests = {
 	"   FROM c WHERE w.request_id = c.request_id AND c.step IS NOT NULL)"
 	"DELETE FROM bw_open_requests AS w USING c"
 	" WHERE w.request_id = c.request_id AND c.step IS NULL",
-	.nargs = 8,
+	.nargs = 9,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}
 };
 
 static BwStatement adopt_others = {
@@ -341,206 +232,6 @@ static BwStatement adopt_others = {
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTARRAYOID}
 };
-
-/* Only a request of its own is kept; a shared one is closed by the caller. */
-static BwStatement requeue = {
-	.text =
-	"INSERT INTO bw_queue (server, ordered_by, order_id, request_id, due_at,"
-	"                      failures)"
-	" SELECT o.server, o.ordered_by, o.id,"
-	"        CASE WHEN r.created_at = o.created_at THEN r.id END, $2, 1"
-	"   FROM bw_orders AS o LEFT JOIN bw_requests AS r ON r.id = o.request_id"
-	"  WHERE o.id = ANY ($1)",
-	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID}
-};
-
-bool
-bw_store_next_group(BwGroup *group, bool *more)
-{
-	Datum		v[2];
-
-	v[0] = CStringGetTextDatum(group->server);
-	v[1] = CStringGetTextDatum(group->ordered_by);
-	*more = false;
-	if (bw_store_run(&next_group, v, NULL) == 0)
-		return false;
-	*more = bw_store_bool(0, 2);
-	group->server = bw_store_text(0, 0);
-	group->ordered_by = bw_store_text(0, 1);
-	return true;
-}
-
-static BwOrderData *
-read_order_data(uint64 rows)
-{
-	BwOrderData *orders = palloc0(sizeof(BwOrderData) * Max(rows, 1));
-
-	for (uint64 i = 0; i < rows; i++)
-	{
-		BwOrderData *o = &orders[i];
-
-		o->id = bw_store_int64(i, 0);
-		o->request_id = bw_store_int64(i, 1);
-		o->request_customer_order_id = bw_store_text(i, 2);
-		o->kind = bw_store_text(i, 3);
-		o->quantity = bw_store_int32(i, 4);
-		o->site_id = bw_store_text(i, 5);
-		o->peer_id = bw_store_text(i, 6);
-		o->name = bw_store_text(i, 7);
-		o->partial_allowed = bw_store_bool(i, 8);
-		o->back_order_requested = bw_store_bool(i, 9);
-		o->direct = bw_store_bool(i, 10);
-		o->criteria = bw_store_text(i, 11);
-		o->numbers = bw_store_texts(i, 12, &o->number_count);
-		o->reservation_ids = bw_store_texts(i, 13, &o->reservation_count);
-	}
-	return orders;
-}
-
-BwOrderData *
-bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
-					 int limit, int *count)
-{
-	Datum		v[5];
-
-	v[0] = CStringGetTextDatum(group->server);
-	v[1] = CStringGetTextDatum(group->ordered_by);
-	v[2] = CStringGetTextDatum(account_id);
-	v[3] = Int32GetDatum(limit);
-	v[4] = BoolGetDatum(shared);
-	*count = (int) bw_store_run(&pick_orders, v, NULL);
-	return read_order_data(*count);
-}
-
-BwOrderData *
-bw_store_request_orders(int64 request_id, int *count)
-{
-	Datum		v[1] = {Int64GetDatum(request_id)};
-
-	*count = (int) bw_store_run(&request_orders, v, NULL);
-	return read_order_data(*count);
-}
-
-static void
-number_new_requests(BwClaim *claims, int count)
-{
-	Datum		v[1];
-	int			fresh = 0;
-	int			row = 0;
-
-	for (int i = 0; i < count; i++)
-		fresh += claims[i].is_new ? 1 : 0;
-	if (fresh == 0)
-		return;
-	v[0] = Int32GetDatum(fresh);
-	bw_store_run(&new_request_ids, v, NULL);
-	for (int i = 0; i < count; i++)
-	{
-		if (!claims[i].is_new)
-			continue;
-		claims[i].request_id = bw_store_int64(row, 0);
-		claims[i].customer_order_id = bw_store_text(row, 1);
-		row++;
-	}
-}
-
-/* Every order of the claims with its request, as two arrays. */
-static void
-list_members(const BwClaim *claims, int count, Datum *order_ids,
-			 Datum *order_requests)
-{
-	int64	   *orders;
-	int64	   *requests;
-	int			n = 0;
-
-	for (int i = 0; i < count; i++)
-		n += claims[i].order_count;
-	orders = palloc(sizeof(int64) * Max(n, 1));
-	requests = palloc(sizeof(int64) * Max(n, 1));
-	n = 0;
-	for (int i = 0; i < count; i++)
-	{
-		for (int j = 0; j < claims[i].order_count; j++)
-		{
-			orders[n] = claims[i].orders[j]->id;
-			requests[n++] = claims[i].request_id;
-		}
-	}
-	*order_ids = bw_store_int64_array(orders, n);
-	*order_requests = bw_store_int64_array(requests, n);
-}
-
-static void
-write_new_requests(Datum server, Datum ordered_by, const char *account_id,
-				   const BwClaim *claims, int count, Datum order_ids,
-				   Datum order_requests)
-{
-	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
-	const char **names = palloc(sizeof(char *) * Max(count, 1));
-	int			n = 0;
-	Datum		v[7];
-
-	for (int i = 0; i < count; i++)
-	{
-		if (!claims[i].is_new)
-			continue;
-		ids[n] = claims[i].request_id;
-		names[n++] = claims[i].customer_order_id;
-	}
-	if (n == 0)
-		return;
-	v[0] = server;
-	v[1] = ordered_by;
-	v[2] = CStringGetTextDatum(account_id);
-	v[3] = bw_store_int64_array(ids, n);
-	v[4] = bw_store_text_array(names, n);
-	v[5] = order_ids;
-	v[6] = order_requests;
-	bw_store_run(&make_requests, v, NULL);
-}
-
-static void
-write_known_requests(const BwClaim *claims, int count)
-{
-	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
-	int			n = 0;
-	Datum		v[1];
-
-	for (int i = 0; i < count; i++)
-		if (!claims[i].is_new)
-			ids[n++] = claims[i].request_id;
-	if (n == 0)
-		return;
-	v[0] = bw_store_int64_array(ids, n);
-	bw_store_run(&send_requests, v, NULL);
-}
-
-void
-bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
-			   int count, int patience_ms)
-{
-	Datum		server = CStringGetTextDatum(group->server);
-	Datum		ordered_by = CStringGetTextDatum(group->ordered_by);
-	int64	   *request_ids = palloc(sizeof(int64) * Max(count, 1));
-	Datum		order_ids;
-	Datum		order_requests;
-
-	number_new_requests(claims, count);
-	for (int i = 0; i < count; i++)
-		request_ids[i] = claims[i].request_id;
-	list_members(claims, count, &order_ids, &order_requests);
-	write_new_requests(server, ordered_by, account_id, claims, count, order_ids,
-					   order_requests);
-	write_known_requests(claims, count);
-	{
-		Datum		v[6] = {server, ordered_by, order_ids, order_requests,
-			bw_store_int64_array(request_ids, count),
-		Int32GetDatum(patience_ms)};
-
-		bw_store_run(&claim, v, NULL);
-	}
-}
 
 void
 bw_store_send_again(int64 request_id, int patience_ms)
@@ -576,6 +267,7 @@ read_requests(uint64 rows)
 		r->candidates = bw_store_texts(i, 14, &r->candidate_count);
 		r->refused_code = bw_store_text(i, 15);
 		r->refused_text = bw_store_text(i, 16);
+		r->shared = bw_store_bool(i, 17);
 	}
 	return requests;
 }
@@ -779,7 +471,8 @@ bw_store_change_requests(const BwRequestChange *changes, int count)
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
 	TimestampTz *due = palloc(sizeof(TimestampTz) * Max(count, 1));
 	int32	   *tries = palloc(sizeof(int32) * Max(count, 1));
-	Datum		v[8];
+	int32	   *executed = palloc(sizeof(int32) * Max(count, 1));
+	Datum		v[9];
 
 	if (count == 0)
 		return;
@@ -795,6 +488,7 @@ bw_store_change_requests(const BwRequestChange *changes, int count)
 		texts[REFUSED_TEXT][i] = changes[i].refused_text;
 		due[i] = changes[i].due_at;
 		tries[i] = changes[i].tries;
+		executed[i] = changes[i].not_executed ? 0 : 1;
 	}
 	v[0] = bw_store_int64_array(ids, count);
 	v[1] = bw_store_text_array(texts[STATE], count);
@@ -804,6 +498,7 @@ bw_store_change_requests(const BwRequestChange *changes, int count)
 	v[5] = bw_store_int32_array(tries, count);
 	v[6] = bw_store_text_array(texts[REFUSED_CODE], count);
 	v[7] = bw_store_text_array(texts[REFUSED_TEXT], count);
+	v[8] = bw_store_int32_array(executed, count);
 	bw_store_run(&change_requests, v, NULL);
 	for (int i = 0; i < count; i++)
 	{
@@ -815,14 +510,4 @@ bw_store_change_requests(const BwRequestChange *changes, int count)
 									   changes[i].other_count);
 		bw_store_run(&adopt_others, other, NULL);
 	}
-}
-
-void
-bw_store_requeue(const int64 *order_ids, int count, TimestampTz due_at)
-{
-	Datum		v[2];
-
-	v[0] = bw_store_int64_array(order_ids, count);
-	v[1] = TimestampTzGetDatum(due_at);
-	bw_store_run(&requeue, v, NULL);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * store_requests.h
- *	  Statements of the worker: claims, requests under way, outcomes.
+ *	  Statements of the worker on requests under way and their outcomes.
  *
  * All of them run between bw_store_begin() and bw_store_commit(), work on
  * sets, and skip rows that somebody else has locked: a user's lock delays
@@ -17,69 +17,6 @@
 
 #include "order.h"
 #include "store.h"
-
-/* Orders of one server and role that can be sent. */
-typedef struct BwGroup
-{
-	char	   *server;
-	char	   *ordered_by;
-} BwGroup;
-
-/*
- * The next group with something in the queue after the given one, which it
- * becomes ("" is before the first); "more" says whether others follow it.
- */
-extern bool bw_store_next_group(BwGroup *group, bool *more);
-
-/* What of an order goes into a request. */
-typedef struct BwOrderData
-{
-	int64		id;
-	int64		request_id;		/* 0: may share one */
-	char	   *request_customer_order_id;	/* NULL: may share one */
-	char	   *kind;
-	int			quantity;
-	char	   *site_id;
-	char	   *peer_id;
-	char	   *name;
-	bool		partial_allowed;
-	bool		back_order_requested;
-	bool		direct;
-	char	   *criteria;		/* jsonb as text */
-	char	  **numbers;
-	int			number_count;
-	char	  **reservation_ids;
-	int			reservation_count;
-} BwOrderData;
-
-/*
- * Lock up to "limit" queued orders of a group, oldest first: those that may
- * share a request, or those that have one of their own.
- */
-extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
-										 const char *account_id, bool shared,
-										 int limit, int *count);
-
-/* The members of one request, for sending it again. */
-extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
-
-/* One POST about to be sent. */
-typedef struct BwClaim
-{
-	int64		request_id;		/* 0: filled in by bw_store_claim() */
-	bool		is_new;			/* the request does not exist yet */
-	char	   *customer_order_id;
-	BwOrderData **orders;
-	int			order_count;
-} BwClaim;
-
-/*
- * Write down that these requests are being sent: orders become SENDING, their
- * queue rows go.  "patience_ms" is when the outcome counts as unknown if
- * nothing else was recorded by then.
- */
-extern void bw_store_claim(const BwGroup *group, const char *account_id,
-						   BwClaim *claims, int count, int patience_ms);
 
 /* Write down that a request of unknown outcome is being sent again. */
 extern void bw_store_send_again(int64 request_id, int patience_ms);
@@ -106,6 +43,8 @@ typedef struct BwRequestRow
 	int			candidate_count;
 	char	   *refused_code;	/* a copy was refused by this, NULL: none */
 	char	   *refused_text;
+	bool		shared;			/* its orders were put together when it was
+								 * sent */
 } BwRequestRow;
 
 /* All numbers that a request asks for, whatever became of them. */
@@ -199,6 +138,7 @@ typedef struct BwRequestChange
 	const char *step;			/* NULL: nothing more to do */
 	TimestampTz due_at;
 	int			tries;
+	bool		not_executed;	/* the attempt does not count */
 	const char *refused_code;	/* NULL: no change */
 	const char *refused_text;
 } BwRequestChange;
@@ -206,9 +146,5 @@ typedef struct BwRequestChange
 extern void bw_store_change_orders(const BwOrderChange *changes, int count);
 extern void bw_store_change_numbers(const BwNumberChange *changes, int count);
 extern void bw_store_change_requests(const BwRequestChange *changes, int count);
-
-/* Back into the queue; "own" orders keep their request. */
-extern void bw_store_requeue(const int64 *order_ids, int count,
-							 TimestampTz due_at);
 
 #endif							/* BW_STORE_REQUESTS_H */

@@ -1,17 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * submit.c
- *	  From the queue to Bandwidth: claim, send, record.
+ *	  POST an order, and record how that went.
  *
  * The claim is committed before the POST leaves, and no transaction is open
  * while it is on its way.  Whatever kills us in between leaves a request that
  * is marked as sent: its outcome then is unknown, and reconcile.c asks
  * Bandwidth for it by the CustomerOrderId that was committed with the claim.
- *
- * Orders are claimed per server and role, so that one role's missing
- * credentials or full budget stop nobody else.
- *
- * src/submit.c
+ * * src/submit.c
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,226 +18,90 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "group.h"
+#include "guards.h"
 #include "registry.h"
 #include "settle.h"
+#include "split.h"
 #include "submit.h"
 #include "xml.h"
 
-/* Most orders that share a request: their numbers' reply stays below 1 MB. */
-#define SHARED_ORDERS_MAX 1000
 /* A request whose outcome was not recorded by then is looked up. */
 #define PATIENCE_EXTRA_MS 5000
-/* First and longest wait of a group after a failure. */
-#define BACK_OFF_MIN_MS 1000
-#define BACK_OFF_MAX_MS 60000
 
-/* What this process remembers of a server and role; nothing hangs on it. */
-typedef struct BwGroupState
+/* What a POST must remember, beside its account. */
+typedef struct Submission
 {
-	char	   *server;
-	char	   *ordered_by;
-	TimestampTz not_before;
-	int			failures;
-	TimestampTz shared_sent_at; /* last shared request */
-} BwGroupState;
+	char	   *body;
+	bool		own_place;		/* site and peer are the server's own */
+	int			quantity;
+} Submission;
 
-/* One group's turn. */
-typedef struct BwTurn
+/* Tasks whose outcomes are recorded in one transaction. */
+typedef struct Recording
 {
-	BwGroup    *group;
-	bool		more;			/* there are groups after it */
-	BwGroupState *state;		/* NULL: no group was found */
-	BwTask	  **tasks;			/* to be started after the commit */
-	int			task_count;
-	TimestampTz again_at;		/* when to come again, answers apart */
-} BwTurn;
+	BwTask	  **tasks;
+	int			count;
+	List	   *moved;
+	TimestampTz next_due;
+	bool		requeued;
+} Recording;
 
-static bool group_turn(BwWork *work, BwGroup *group);
-static void claim_next_group(BwWork *work, void *arg);
-static void claim_group(BwWork *work, BwTurn *turn);
-static int	claim_own(BwTurn *turn, const BwServer *server, BwClaim *claims,
-					  int limit);
-static int	claim_shared(BwTurn *turn, const BwServer *server, BwClaim *claims,
-						 int limit);
-static void join_claim(BwClaim *claims, int *claim_count, int limit,
-					   BwOrderData *order, int room);
-static bool same_kind(const BwOrderData *a, const BwOrderData *b);
-static bool has_number(const BwClaim *claim, const char *number);
-static BwTask *make_task(BwWork *work, BwTurn *turn, const BwClaim *claim);
+static BwTask *make_task(BwWork *work, int64 request_id, const char *server,
+						 const char *ordered_by, const char *customer_order_id,
+						 BwOrderData **orders, int count);
+static bool is_own_place(const BwServer *server, const BwOrderData *order);
 static char *request_body(const char *customer_order_id, BwOrderData **orders,
 						  int count);
-static BwGroupState *group_state(BwWork *work, const char *server,
-								 const char *ordered_by);
-static TimestampTz back_off(BwGroupState *state);
+static bool record_all(BwWork *work, BwTask **tasks, int count);
 static void record(BwWork *work, void *arg);
-static void settle_outcome(BwTask *task, const BwRequestRow *request,
+static void split(BwWork *work, Recording *recording, BwTask *task,
+				  const BwRequestRow *request);
+static void note_outcome(BwWork *work, Recording *recording, BwTask *task,
+						 const BwSettlement *item);
+static bool is_to_be_split(BwTask *task, const BwRequestRow *request);
+static void settle_outcome(BwWork *work, BwTask *task,
+						   const BwRequestRow *request, BwSettlement *item);
+static bool settle_refusal(BwTask *task, const BwRequestRow *request,
 						   BwSettlement *item);
 static void settle_reply(BwTask *task, BwSettlement *item);
 
-void
-bw_submit_lap(BwWork *work)
+int
+bw_submit_patience_ms(const BwServer *server)
 {
-	BwGroup		group = {.server = "",.ordered_by = ""};
-
-	work->submit_at = DT_NOEND;
-	work->crowded = false;
-	while (group_turn(work, &group))
-		CHECK_FOR_INTERRUPTS();
-	bw_api_run(work->api);
+	return server->connect_timeout_ms + server->request_timeout_ms +
+		PATIENCE_EXTRA_MS;
 }
 
-/*
- * Claim and send for the group after the given one, which it becomes.  False
- * when that was the last one.
- */
-static bool
-group_turn(BwWork *work, BwGroup *group)
+BwTask *
+bw_submit_prepare(BwWork *work, const BwGroup *group, const BwClaim *claim)
 {
-	BwTurn		turn = {.group = group,.again_at = DT_NOEND};
+	BwTask	   *task = make_task(work, claim->request_id, group->server,
+								 group->ordered_by, claim->customer_order_id,
+								 claim->orders, claim->order_count);
 
-	if (bw_work_transaction(work, claim_next_group, &turn, "claiming orders"))
-	{
-		for (int i = 0; i < turn.task_count; i++)
-			bw_submit_send(work, turn.tasks[i]);
-	}
-	else
-	{
-		for (int i = 0; i < turn.task_count; i++)
-			bw_task_free(turn.tasks[i]);
-		turn.again_at = turn.state != NULL ? back_off(turn.state)
-			: TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BACK_OFF_MIN_MS);
-	}
-	work->submit_at = Min(work->submit_at, turn.again_at);
-	return turn.more;
+	task->attempts = 1;
+	return task;
 }
 
-/* One transaction finds a group and claims its orders: it is on the path. */
-static void
-claim_next_group(BwWork *work, void *arg)
+static BwTask *
+make_task(BwWork *work, int64 request_id, const char *server,
+		  const char *ordered_by, const char *customer_order_id,
+		  BwOrderData **orders, int count)
 {
-	BwTurn	   *turn = arg;
+	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, request_id);
+	Submission *submission = MemoryContextAllocZero(task->cxt, sizeof(Submission));
 
-	if (!bw_store_next_group(turn->group, &turn->more))
-		return;
-	turn->state = group_state(work, turn->group->server, turn->group->ordered_by);
-	if (turn->state->not_before > GetCurrentTimestamp())
-		turn->again_at = turn->state->not_before;
-	else
-		claim_group(work, turn);
-}
-
-/* Pick, write down, prepare; nothing leaves yet. */
-static void
-claim_group(BwWork *work, BwTurn *turn)
-{
-	BwServer   *server = bw_config_server(turn->group->server);
-	TimestampTz retry_at;
-	int			budget = bw_registry_budget_left(server->account_id, BW_CLASS_ORDER,
-												 server->requests_per_minute,
-												 server->burst, &retry_at);
-	int			limit = Min(budget, server->max_in_flight - bw_api_in_flight(work->api));
-	BwClaim    *claims;
-	int			count;
-
-	if (budget <= 0)
-		turn->again_at = retry_at;
-	if (limit <= 0)
-	{
-		work->crowded = true;
-		return;
-	}
-	claims = palloc0(sizeof(BwClaim) * limit);
-	count = claim_own(turn, server, claims, limit);
-	count += claim_shared(turn, server, claims + count, limit - count);
-	if (count == limit)
-		work->crowded = true;
-	if (count == 0)
-		return;
-	turn->tasks = palloc(sizeof(BwTask *) * count);
-	bw_store_claim(turn->group, server->account_id, claims, count,
-				   server->connect_timeout_ms + server->request_timeout_ms +
-				   PATIENCE_EXTRA_MS);
+	bw_task_account(task, server, ordered_by);
+	task->source = "reply";
+	task->detail = submission;
+	submission->own_place = is_own_place(task->account.server, orders[0]);
 	for (int i = 0; i < count; i++)
-	{
-		turn->tasks[i] = make_task(work, turn, &claims[i]);
-		turn->task_count++;
-		bw_registry_budget_take(server->account_id, BW_CLASS_ORDER,
-								server->requests_per_minute, server->burst,
-								&retry_at);
-	}
-}
-
-/* Orders with a request of their own keep it. */
-static int
-claim_own(BwTurn *turn, const BwServer *server, BwClaim *claims, int limit)
-{
-	BwOrderData *orders;
-	int			count;
-
-	orders = bw_store_pick_orders(turn->group, server->account_id, false, limit, &count);
-	for (int i = 0; i < count; i++)
-	{
-		claims[i].request_id = orders[i].request_id;
-		claims[i].customer_order_id = orders[i].request_customer_order_id;
-		claims[i].orders = palloc(sizeof(BwOrderData *));
-		claims[i].orders[0] = &orders[i];
-		claims[i].order_count = 1;
-	}
-	return count;
-}
-
-/*
- * The others share: one request per kind, at once if none of this group was
- * sent within coalesce_delay, else all together when that has passed.
- */
-static int
-claim_shared(BwTurn *turn, const BwServer *server, BwClaim *claims, int limit)
-{
-	TimestampTz share_at = turn->state->shared_sent_at +
-	bw_coalesce_delay_ms * INT64CONST(1000);
-	TimestampTz now = GetCurrentTimestamp();
-	BwOrderData *orders;
-	int			count;
-	int			claim_count = 0;
-
-	if (limit == 0)
-		return 0;
-	orders = bw_store_pick_orders(turn->group, server->account_id, true,
-								  share_at <= now ? SHARED_ORDERS_MAX : 1, &count);
-	if (count > 0 && share_at > now)
-	{
-		turn->again_at = Min(turn->again_at, share_at);
-		return 0;
-	}
-	for (int i = 0; i < count; i++)
-		join_claim(claims, &claim_count, limit, &orders[i], count);
-	if (claim_count > 0)
-		turn->state->shared_sent_at = now;
-	if (count == SHARED_ORDERS_MAX)
-		turn->again_at = now;
-	return claim_count;
-}
-
-/* Into the first claim of its kind that does not have its number yet. */
-static void
-join_claim(BwClaim *claims, int *claim_count, int limit, BwOrderData *order,
-		   int room)
-{
-	BwClaim    *claim = NULL;
-
-	for (int i = 0; i < *claim_count && claim == NULL; i++)
-		if (same_kind(claims[i].orders[0], order) &&
-			!has_number(&claims[i], order->numbers[0]))
-			claim = &claims[i];
-	if (claim == NULL)
-	{
-		if (*claim_count == limit)
-			return;
-		claim = &claims[(*claim_count)++];
-		claim->is_new = true;
-		claim->orders = palloc(sizeof(BwOrderData *) * room);
-	}
-	claim->orders[claim->order_count++] = order;
+		submission->quantity += orders[i]->quantity;
+	submission->body = MemoryContextStrdup(task->cxt,
+										   request_body(customer_order_id, orders,
+														count));
+	return task;
 }
 
 static bool
@@ -250,34 +110,12 @@ same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+/* Then an error about them is the server's, not the order's. */
 static bool
-same_kind(const BwOrderData *a, const BwOrderData *b)
+is_own_place(const BwServer *server, const BwOrderData *order)
 {
-	return same_text(a->site_id, b->site_id) && same_text(a->peer_id, b->peer_id);
-}
-
-static bool
-has_number(const BwClaim *claim, const char *number)
-{
-	for (int i = 0; i < claim->order_count; i++)
-		if (strcmp(claim->orders[i]->numbers[0], number) == 0)
-			return true;
-	return false;
-}
-
-static BwTask *
-make_task(BwWork *work, BwTurn *turn, const BwClaim *claim)
-{
-	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, claim->request_id);
-
-	bw_task_account(task, turn->group->server, turn->group->ordered_by);
-	task->attempts = 1;
-	task->source = "reply";
-	task->detail = MemoryContextStrdup(task->cxt,
-									   request_body(claim->customer_order_id,
-													claim->orders,
-													claim->order_count));
-	return task;
+	return same_text(server->site_id, order->site_id) &&
+		same_text(server->peer_id, order->peer_id);
 }
 
 /*
@@ -326,25 +164,19 @@ request_body(const char *customer_order_id, BwOrderData **orders, int count)
 BwTask *
 bw_submit_again(BwWork *work, const BwRequestRow *request)
 {
-	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, request->id);
+	BwTask	   *task;
 	BwOrderData *orders;
 	BwOrderData **members;
 	int			count;
 
-	bw_task_account(task, request->server, request->ordered_by);
 	orders = bw_store_request_orders(request->id, &count);
 	members = palloc(sizeof(BwOrderData *) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		members[i] = &orders[i];
+	task = make_task(work, request->id, request->server, request->ordered_by,
+					 request->customer_order_id, members, count);
 	task->attempts = request->attempts + 1;
-	task->source = "reply";
-	task->detail = MemoryContextStrdup(task->cxt,
-									   request_body(request->customer_order_id,
-													members, count));
-	bw_store_send_again(request->id,
-						task->account.server->connect_timeout_ms +
-						task->account.server->request_timeout_ms +
-						PATIENCE_EXTRA_MS);
+	bw_store_send_again(request->id, bw_submit_patience_ms(task->account.server));
 	return task;
 }
 
@@ -354,55 +186,9 @@ bw_submit_send(BwWork *work, BwTask *task)
 	BwCallSpec	spec = {.class = BW_CLASS_ORDER,.method = "POST",.query = NULL};
 
 	spec.path = bw_api_path(&task->account, "orders", NULL);
-	spec.body = task->detail;
+	spec.body = ((Submission *) task->detail)->body;
 	bw_task_start(work, task, &spec);
 }
-
-static BwGroupState *
-group_state(BwWork *work, const char *server, const char *ordered_by)
-{
-	BwGroupState *state;
-	MemoryContext old;
-	ListCell   *lc;
-
-	foreach(lc, work->groups)
-	{
-		state = lfirst(lc);
-		if (strcmp(state->server, server) == 0 &&
-			strcmp(state->ordered_by, ordered_by) == 0)
-			return state;
-	}
-	old = MemoryContextSwitchTo(work->cxt);
-	state = palloc0(sizeof(BwGroupState));
-	state->server = pstrdup(server);
-	state->ordered_by = pstrdup(ordered_by);
-	state->not_before = DT_NOBEGIN;
-	work->groups = lappend(work->groups, state);
-	MemoryContextSwitchTo(old);
-	return state;
-}
-
-/* Returns when its next turn may be. */
-static TimestampTz
-back_off(BwGroupState *state)
-{
-	int64		wait_ms = (int64) BACK_OFF_MIN_MS << Min(state->failures, 6);
-
-	state->failures++;
-	state->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													Min(wait_ms, BACK_OFF_MAX_MS));
-	return state->not_before;
-}
-
-/* Tasks whose outcomes are recorded in one transaction. */
-typedef struct Recording
-{
-	BwTask	  **tasks;
-	int			count;
-	List	   *moved;
-	TimestampTz next_due;
-	bool		requeued;
-} Recording;
 
 static bool
 record_all(BwWork *work, BwTask **tasks, int count)
@@ -435,24 +221,6 @@ bw_submit_finished(BwWork *work, BwTask **tasks, int count)
 		bw_task_free(tasks[i]);
 }
 
-/* What an outcome means for the turns to come. */
-static void
-note_outcome(BwWork *work, Recording *recording, const BwSettlement *item)
-{
-	BwGroupState *state = group_state(work, item->request->server,
-									  item->request->ordered_by);
-
-	if (item->status == BW_ORDER_QUEUED)
-	{
-		back_off(state);
-		recording->requeued = true;
-		return;
-	}
-	state->failures = 0;
-	if (item->step != NULL)
-		recording->next_due = Min(recording->next_due, item->due_at);
-}
-
 static void
 record(BwWork *work, void *arg)
 {
@@ -474,16 +242,71 @@ record(BwWork *work, void *arg)
 		{
 			if (requests[j].id != task->id)
 				continue;
-			settle_outcome(task, &requests[j], &items[n]);
-			note_outcome(work, recording, &items[n++]);
+			if (is_to_be_split(task, &requests[j]))
+				split(work, recording, task, &requests[j]);
+			else
+			{
+				settle_outcome(work, task, &requests[j], &items[n]);
+				note_outcome(work, recording, task, &items[n++]);
+			}
 		}
 	}
-	recording->moved = bw_settle(items, n);
+	recording->moved = list_concat(recording->moved, bw_settle(items, n));
+}
+
+/* Several orders, refused because of some of their numbers. */
+static bool
+is_to_be_split(BwTask *task, const BwRequestRow *request)
+{
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	BwErrorClass class = bw_order_error_class(outcome->code);
+
+	return outcome->kind == BW_OUTCOME_REFUSED && request->member_count > 1 &&
+		request->attempts <= 1 &&
+		(class == BW_ERROR_NUMBER_TAKEN || class == BW_ERROR_NUMBER_INVALID);
+}
+
+static void
+split(BwWork *work, Recording *recording, BwTask *task, const BwRequestRow *request)
+{
+	const BwHttpReply *http = bw_call_outcome(task->call)->reply;
+	BwReplyErrors errors = {0};
+	BwXmlProblem problem;
+	int			back;
+
+	(void) bw_xml_decode_errors(http->body, http->body_len, &errors, &problem);
+	recording->moved = list_concat(recording->moved,
+								   bw_split(request, &errors, &back));
+	bw_xml_free_errors(&errors);
+	bw_guards_spend(work, request->server, -back);
+	recording->requeued = true;
+}
+
+/* What an outcome means for the turns to come. */
+static void
+note_outcome(BwWork *work, Recording *recording, BwTask *task,
+			 const BwSettlement *item)
+{
+	BwGroupState *state = bw_group_state(work, item->request->server,
+										 item->request->ordered_by);
+
+	if (item->status == BW_ORDER_QUEUED)
+	{
+		bw_guards_spend(work, item->request->server,
+						-((Submission *) task->detail)->quantity);
+		(void) bw_group_back_off(state);
+		recording->requeued = true;
+		return;
+	}
+	state->failures = 0;
+	if (item->step != NULL)
+		recording->next_due = Min(recording->next_due, item->due_at);
 }
 
 /* What the outcome of a POST means for the orders in it. */
 static void
-settle_outcome(BwTask *task, const BwRequestRow *request, BwSettlement *item)
+settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
+			   BwSettlement *item)
 {
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 	bool		first = request->attempts <= 1;
@@ -500,15 +323,10 @@ settle_outcome(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 			settle_reply(task, item);
 			return;
 		case BW_OUTCOME_REFUSED:
-			item->status = BW_ORDER_REJECTED;
-			if (first || bw_order_error_class(outcome->code) != BW_ERROR_NUMBER_TAKEN)
-				return;
-			/* Taken, maybe by the copy whose reply was lost. */
-			item->status = BW_ORDER_UNKNOWN;
-			item->refused_code = outcome->code;
-			item->refused_text = outcome->text;
-			break;
 		case BW_OUTCOME_UNAUTHORIZED:
+			if (!settle_refusal(task, request, item))
+				return;
+			break;
 		case BW_OUTCOME_LATER:
 			item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
 			break;
@@ -521,6 +339,51 @@ settle_outcome(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											   item->status == BW_ORDER_QUEUED ? 0
 											   : bw_work_delay_ms(bw_look_up_delays, 0, 60000));
+}
+
+/*
+ * Bandwidth said no.  What the whole account or mapping did wrong pauses it
+ * and costs no order; else the order is REJECTED, and false returned.
+ */
+static bool
+settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
+{
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	BwErrorClass class = outcome->kind == BW_OUTCOME_UNAUTHORIZED
+	? BW_ERROR_MAPPING : bw_order_error_class(outcome->code);
+	bool		first = request->attempts <= 1;
+
+	item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
+	switch (class)
+	{
+		case BW_ERROR_MAPPING:
+			bw_guards_pause(&task->account, request->ordered_by, outcome->code,
+							outcome->text);
+			return true;
+		case BW_ERROR_SERVER:
+			bw_guards_pause(&task->account, NULL, outcome->code, outcome->text);
+			return true;
+		case BW_ERROR_PLACE:
+			if (((Submission *) task->detail)->own_place)
+			{
+				bw_guards_pause(&task->account, NULL, outcome->code, outcome->text);
+				return true;
+			}
+			break;
+		case BW_ERROR_NUMBER_TAKEN:
+			if (!first)
+			{
+				/* Taken, maybe by the copy whose reply was lost. */
+				item->refused_code = outcome->code;
+				item->refused_text = outcome->text;
+				return true;
+			}
+			break;
+		default:
+			break;
+	}
+	item->status = BW_ORDER_REJECTED;
+	return false;
 }
 
 /* A 2xx: the order exists, also when its body cannot be read. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * submit.h
- *	  From the queue to Bandwidth: claim, send, record.
+ *	  POST an order, and record how that went.
  *
  * src/submit.h
  *-------------------------------------------------------------------------
@@ -9,12 +9,16 @@
 #ifndef BW_SUBMIT_H
 #define BW_SUBMIT_H
 
+#include "store_queue.h"
+#include "store_requests.h"
 #include "work.h"
 
-#include "store_requests.h"
+/* How long the outcome of a POST may take to be recorded. */
+extern int	bw_submit_patience_ms(const BwServer *server);
 
-/* Claim what is due and send it; sets work->submit_at. */
-extern void bw_submit_lap(BwWork *work);
+/* Inside the claim's transaction; bw_submit_send() after it. */
+extern BwTask *bw_submit_prepare(BwWork *work, const BwGroup *group,
+								 const BwClaim *claim);
 
 /* Record how POSTs ended (BwTask *, all of kind BW_TASK_SUBMIT). */
 extern void bw_submit_finished(BwWork *work, BwTask **tasks, int count);

@@ -75,6 +75,10 @@ bw_work_moved(BwWork *work, List *moved)
 
 		*copy = *(BwMoved *) lfirst(lc);
 		work->moved = lappend(work->moved, copy);
+		/* Orders for the same numbers may have waited for it. */
+		if ((work->waiting && bw_order_is_final(copy->status)) ||
+			copy->status == BW_ORDER_QUEUED)
+			work->submit_at = GetCurrentTimestamp();
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -51,6 +51,8 @@ typedef struct BwWork
 	TimestampTz subscriptions_at;
 
 	List	   *groups;			/* BwGroupState *: back-off, coalescing */
+	List	   *spending;		/* Spending *: numbers of the last 24 hours */
+	bool		waiting;		/* orders may wait for others to end */
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
 	bool		callbacks_come; /* a callback was believed since start */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */

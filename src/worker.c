@@ -38,7 +38,9 @@
 #include "utils/timestamp.h"
 
 #include "api.h"
+#include "claim.h"
 #include "compat.h"
+#include "guards.h"
 #include "listener.h"
 #include "receive.h"
 #include "reconcile.h"
@@ -108,6 +110,7 @@ bw_worker_main(Datum main_arg)
 									  ALLOCSET_DEFAULT_SIZES);
 	work->api = bw_api_create(work->cxt, MAX_SOCKETS);
 	work->keys_changed = true;
+	work->waiting = true;
 	MemoryContextSwitchTo(work->lap);
 	if (bw_work_transaction(work, prepare, NULL, "starting"))
 		main_loop(work);
@@ -388,9 +391,10 @@ do_what_is_due(BwWork *work, Clock *clock)
 	{
 		clock->safety_at = TimestampTzPlusMilliseconds(now, SAFETY_TIMER_MS);
 		look_at(work, BW_TOPIC_ALL);
+		bw_guards_lap(work);
 	}
 	if (work->submit_at <= now)
-		bw_submit_lap(work);
+		bw_claim_lap(work);
 	if (work->listener != NULL)
 	{
 		if (work->keys_changed)

@@ -1,0 +1,418 @@
+/*-------------------------------------------------------------------------
+ *
+ * claim.c
+ *	  Which queued orders go out now, and in which requests.
+ *
+ * Orders are claimed per server and role, so that one role's missing
+ * credentials, pause or full budget stop nobody else.  A claim is one short
+ * transaction; the requests leave after its commit (submit.c).
+ *
+ * Whatever must not go out is sifted here, because only the worker sees all
+ * orders: what lies over the limit per day, what waits for approval, a site
+ * that is not allowed any more, and a number for which another order is under
+ * way.
+ *
+ * src/claim.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+#include "claim.h"
+#include "group.h"
+#include "guards.h"
+#include "registry.h"
+#include "settle.h"
+#include "store_queue.h"
+#include "submit.h"
+
+/* Most orders that share a request: their numbers' reply stays below 1 MB. */
+#define SHARED_ORDERS_MAX 1000
+/* Orders that are put on hold in one transaction. */
+#define HOLD_BATCH 5000
+/* A server that is gone, or where ordering is off, is looked at again. */
+#define ABSENT_RETRY_MS 60000
+/* After an error before any group was found. */
+#define RETRY_MS 1000
+
+/* Ids of orders, and of those that block them. */
+typedef struct Ids
+{
+	int64	   *items;
+	int64	   *blockers;
+	int			count;
+} Ids;
+
+/* One group's turn. */
+typedef struct Turn
+{
+	BwGroup    *group;
+	bool		more;			/* there are groups after it */
+	BwGroupState *state;		/* NULL: no group was found */
+	const BwServer *server;
+	int64		room;			/* of the limit per day */
+	int64		spent;
+	BwTask	  **tasks;			/* to be started after the commit */
+	int			task_count;
+	List	   *moved;			/* orders that were held or rejected */
+	Ids			held;			/* for approval */
+	Ids			over;			/* the limit per day */
+	Ids			forbidden;		/* place not allowed */
+	Ids			blocked;
+	TimestampTz again_at;		/* when to come again, answers apart */
+} Turn;
+
+static bool group_turn(BwWork *work, BwGroup *group);
+static void claim_next_group(BwWork *work, void *arg);
+static bool may_claim(BwWork *work, Turn *turn);
+static void claim_group(BwWork *work, Turn *turn);
+static int	claim_own(Turn *turn, BwClaim *claims, int limit);
+static int	claim_shared(Turn *turn, BwClaim *claims, int limit);
+static bool passes(Turn *turn, const BwOrderData *order);
+static void put(Ids *ids, int64 id, int64 blocker);
+static void set_aside(Turn *turn);
+static void note_moved(Turn *turn, const int64 *ids, int count, BwOrderStatus status);
+static void join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
+					   BwOrderData *order, int room, HTAB *numbers);
+static bool same_kind(const BwOrderData *a, const BwOrderData *b);
+static HTAB *make_number_table(int size);
+
+void
+bw_claim_lap(BwWork *work)
+{
+	BwGroup		group = {.server = "",.ordered_by = ""};
+
+	work->submit_at = DT_NOEND;
+	work->crowded = false;
+	while (group_turn(work, &group))
+		CHECK_FOR_INTERRUPTS();
+	bw_api_run(work->api);
+}
+
+/*
+ * Claim and send for the group after the given one, which it becomes.  False
+ * when that was the last one.
+ */
+static bool
+group_turn(BwWork *work, BwGroup *group)
+{
+	Turn		turn = {.group = group,.again_at = DT_NOEND};
+
+	if (bw_work_transaction(work, claim_next_group, &turn, "claiming orders"))
+	{
+		for (int i = 0; i < turn.task_count; i++)
+			bw_submit_send(work, turn.tasks[i]);
+		bw_work_moved(work, turn.moved);
+		work->waiting = work->waiting || turn.blocked.count > 0;
+	}
+	else
+	{
+		for (int i = 0; i < turn.task_count; i++)
+			bw_task_free(turn.tasks[i]);
+		bw_guards_forget(work);
+		turn.again_at = turn.state != NULL ? bw_group_back_off(turn.state)
+			: TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	}
+	work->submit_at = Min(work->submit_at, turn.again_at);
+	return turn.more;
+}
+
+/* One transaction finds a group and claims its orders: it is on the path. */
+static void
+claim_next_group(BwWork *work, void *arg)
+{
+	Turn	   *turn = arg;
+
+	if (!bw_store_next_group(turn->group, &turn->more))
+		return;
+	turn->state = bw_group_state(work, turn->group->server, turn->group->ordered_by);
+	if (may_claim(work, turn))
+		claim_group(work, turn);
+}
+
+/* If not: turn->again_at says when to look again, or something will wake us. */
+static bool
+may_claim(BwWork *work, Turn *turn)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64	   *ids;
+	int			count;
+
+	if (turn->state->not_before > now)
+	{
+		turn->again_at = turn->state->not_before;
+		return false;
+	}
+	turn->server = bw_config_server_if_exists(turn->group->server);
+	if (turn->server == NULL || turn->server->ordering == BW_ORDERING_OFF)
+	{
+		turn->again_at = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
+		return false;
+	}
+	if (turn->group->paused &&
+		bw_guards_paused(turn->group->server, turn->group->ordered_by))
+	{
+		/* A secret's file may have changed, of which nobody tells us. */
+		turn->again_at = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
+		return false;
+	}
+	turn->room = bw_guards_room(work, turn->server);
+	if (turn->room > 0)
+		return true;
+	ids = bw_store_hold_group(turn->group, "day limit", HOLD_BATCH, &count);
+	note_moved(turn, ids, count, BW_ORDER_HELD);
+	if (count == HOLD_BATCH)
+		turn->again_at = now;
+	return false;
+}
+
+/* Pick, write down, prepare; nothing leaves yet. */
+static void
+claim_group(BwWork *work, Turn *turn)
+{
+	const BwServer *server = turn->server;
+	TimestampTz retry_at;
+	int			budget = bw_registry_budget_left(server->account_id, BW_CLASS_ORDER,
+												 server->requests_per_minute,
+												 server->burst, &retry_at);
+	int			limit = Min(budget, server->max_in_flight - bw_api_in_flight(work->api));
+	BwClaim    *claims;
+	int			count;
+
+	if (budget <= 0)
+		turn->again_at = retry_at;
+	if (limit <= 0)
+	{
+		work->crowded = true;
+		return;
+	}
+	claims = palloc0(sizeof(BwClaim) * limit);
+	count = claim_own(turn, claims, limit);
+	count += claim_shared(turn, claims + count, limit - count);
+	set_aside(turn);
+	if (count == limit)
+		work->crowded = true;
+	if (count == 0)
+		return;
+	bw_store_claim(turn->group, server->account_id, claims, count,
+				   bw_submit_patience_ms(server));
+	bw_guards_spend(work, server->name, (int) turn->spent);
+	turn->tasks = palloc(sizeof(BwTask *) * count);
+	for (int i = 0; i < count; i++)
+	{
+		turn->tasks[i] = bw_submit_prepare(work, turn->group, &claims[i]);
+		turn->task_count++;
+		bw_registry_budget_take(server->account_id, BW_CLASS_ORDER,
+								server->requests_per_minute, server->burst,
+								&retry_at);
+	}
+}
+
+/*
+ * Orders with a request of their own keep it.  The request of several orders
+ * is one of the parts of a shared one that was refused: they go together.
+ */
+static int
+claim_own(Turn *turn, BwClaim *claims, int limit)
+{
+	BwOrderData *orders;
+	int			picked;
+	int			count = 0;
+
+	orders = bw_store_pick_orders(turn->group, turn->server->account_id, false,
+								  limit, &picked);
+	for (int i = 0; i < picked; i++)
+	{
+		BwClaim    *claim = &claims[count];
+		BwOrderData *members = &orders[i];
+
+		if (!passes(turn, &orders[i]))
+			continue;
+		claim->request_id = orders[i].request_id;
+		claim->customer_order_id = orders[i].request_customer_order_id;
+		claim->order_count = 1;
+		if (orders[i].member_count > 1)
+			members = bw_store_request_orders(orders[i].request_id, &claim->order_count);
+		claim->orders = palloc(sizeof(BwOrderData *) * claim->order_count);
+		for (int j = 0; j < claim->order_count; j++)
+			claim->orders[j] = &members[j];
+		count++;
+	}
+	return count;
+}
+
+/*
+ * The others share: one request per kind, at once if none of this group was
+ * sent within coalesce_delay, else all together when that has passed.
+ */
+static int
+claim_shared(Turn *turn, BwClaim *claims, int limit)
+{
+	TimestampTz share_at = turn->state->shared_sent_at +
+	bw_coalesce_delay_ms * INT64CONST(1000);
+	TimestampTz now = GetCurrentTimestamp();
+	BwOrderData *orders;
+	HTAB	   *numbers;
+	int			picked;
+	int			count = 0;
+
+	if (limit == 0)
+		return 0;
+	orders = bw_store_pick_orders(turn->group, turn->server->account_id, true,
+								  share_at <= now ? SHARED_ORDERS_MAX : 1, &picked);
+	if (picked == 0)
+		return 0;
+	if (share_at > now)
+	{
+		turn->again_at = Min(turn->again_at, share_at);
+		return 0;
+	}
+	numbers = make_number_table(picked);
+	for (int i = 0; i < picked; i++)
+		join_claim(turn, claims, &count, limit, &orders[i], picked, numbers);
+	hash_destroy(numbers);
+	if (count > 0)
+		turn->state->shared_sent_at = now;
+	if (picked == SHARED_ORDERS_MAX)
+		turn->again_at = now;
+	return count;
+}
+
+/* May the order go out?  If not, it is remembered for set_aside(). */
+static bool
+passes(Turn *turn, const BwOrderData *order)
+{
+	const BwServer *server = turn->server;
+
+	if (order->blocked_by != 0)
+		put(&turn->blocked, order->id, order->blocked_by);
+	else if (!bw_config_site_allowed(server, order->site_id) ||
+			 !bw_config_peer_allowed(server, order->peer_id))
+		put(&turn->forbidden, order->id, 0);
+	else if (server->ordering == BW_ORDERING_HOLD && !order->approved)
+		put(&turn->held, order->id, 0);
+	else if (order->quantity > turn->room)
+		put(&turn->over, order->id, 0);
+	else
+	{
+		turn->room -= order->quantity;
+		turn->spent += order->quantity;
+		return true;
+	}
+	turn->again_at = GetCurrentTimestamp();
+	return false;
+}
+
+static void
+put(Ids *ids, int64 id, int64 blocker)
+{
+	if (ids->items == NULL)
+	{
+		ids->items = palloc(sizeof(int64) * SHARED_ORDERS_MAX * 2);
+		ids->blockers = palloc(sizeof(int64) * SHARED_ORDERS_MAX * 2);
+	}
+	ids->items[ids->count] = id;
+	ids->blockers[ids->count++] = blocker;
+}
+
+static void
+set_aside(Turn *turn)
+{
+	int64	   *ids;
+	int			count;
+
+	if (turn->blocked.count > 0)
+		bw_store_wait_for(turn->group, turn->blocked.items, turn->blocked.blockers,
+						  turn->blocked.count);
+	if (turn->held.count > 0)
+	{
+		ids = bw_store_hold(turn->group, turn->held.items, turn->held.count,
+							"approval", &count);
+		note_moved(turn, ids, count, BW_ORDER_HELD);
+	}
+	if (turn->over.count > 0)
+	{
+		ids = bw_store_hold(turn->group, turn->over.items, turn->over.count,
+							"day limit", &count);
+		note_moved(turn, ids, count, BW_ORDER_HELD);
+	}
+	if (turn->forbidden.count > 0)
+	{
+		ids = bw_store_reject(turn->group, turn->forbidden.items,
+							  turn->forbidden.count,
+							  "the site or SIP peer is not allowed for the server any more",
+							  &count);
+		note_moved(turn, ids, count, BW_ORDER_REJECTED);
+	}
+}
+
+static void
+note_moved(Turn *turn, const int64 *ids, int count, BwOrderStatus status)
+{
+	for (int i = 0; i < count; i++)
+		turn->moved = lappend(turn->moved, bw_moved(ids[i], status));
+}
+
+/* Where a number stands in this lap's shared requests. */
+typedef struct NumberEntry
+{
+	char		digits[16];		/* key */
+	int64		order_id;
+} NumberEntry;
+
+static HTAB *
+make_number_table(int size)
+{
+	HASHCTL		info = {.keysize = sizeof(((NumberEntry *) 0)->digits),
+	.entrysize = sizeof(NumberEntry)};
+
+	return hash_create("bandwidth numbers", size, &info, HASH_ELEM | HASH_STRINGS);
+}
+
+/*
+ * Into the claim of its kind.  An order for a number that another one in this
+ * lap orders already waits for that one.
+ */
+static void
+join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
+		   BwOrderData *order, int room, HTAB *numbers)
+{
+	BwClaim    *claim = NULL;
+	NumberEntry *entry;
+	bool		found;
+
+	for (int i = 0; i < *claim_count && claim == NULL; i++)
+		if (same_kind(claims[i].orders[0], order))
+			claim = &claims[i];
+	if (claim == NULL && *claim_count == limit)
+		return;
+	entry = hash_search(numbers, order->numbers[0], HASH_FIND, NULL);
+	if (entry != NULL)
+		order->blocked_by = entry->order_id;
+	if (!passes(turn, order))
+		return;
+	entry = hash_search(numbers, order->numbers[0], HASH_ENTER, &found);
+	entry->order_id = order->id;
+	if (claim == NULL)
+	{
+		claim = &claims[(*claim_count)++];
+		claim->is_new = true;
+		claim->orders = palloc(sizeof(BwOrderData *) * room);
+	}
+	claim->orders[claim->order_count++] = order;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+same_kind(const BwOrderData *a, const BwOrderData *b)
+{
+	return same_text(a->site_id, b->site_id) && same_text(a->peer_id, b->peer_id);
+}

@@ -1,0 +1,170 @@
+/*-------------------------------------------------------------------------
+ *
+ * guards.c
+ *	  What holds orders back: pauses and the limit per day.
+ *
+ * The limit per day counts what was claimed in the last 24 hours, minute by
+ * minute, in a table.  The worker is the only one who claims, so it may keep
+ * the sum in memory; it reads it anew each minute and after each failure.
+ *
+ * src/guards.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+
+#include "guards.h"
+#include "settle.h"
+
+/* The sum is good for this long: then old minutes have left the window. */
+#define SUM_GOOD_MS 60000
+
+typedef struct Spending
+{
+	char	   *server;
+	int64		numbers;		/* of the last 24 hours */
+	TimestampTz read_at;		/* DT_NOBEGIN: not yet */
+} Spending;
+
+static Spending *spending(BwWork *work, const char *server);
+static void release(BwWork *work, void *arg);
+
+bool
+bw_guards_paused(const char *server_name, const char *ordered_by)
+{
+	int			count;
+	BwPause    *pauses = bw_store_pauses(server_name, ordered_by, &count);
+	BwServer   *server = count > 0 ? bw_config_server_if_exists(server_name) : NULL;
+	bool		paused = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		const char *now = NULL;
+
+		if (pauses[i].automatic && server != NULL)
+		{
+			Oid			role = pauses[i].ordered_by[0] != '\0'
+			? get_role_oid(ordered_by, true) : InvalidOid;
+
+			now = bw_config_fingerprint(server, OidIsValid(role)
+										? bw_config_credentials(server, role) : NULL);
+		}
+		if (now != NULL && strcmp(now, pauses[i].fingerprint) != 0)
+			(void) bw_store_resume(server_name, pauses[i].ordered_by);
+		else
+			paused = true;
+	}
+	return paused;
+}
+
+void
+bw_guards_pause(const BwAccount *account, const char *ordered_by,
+				const char *error_code, const char *reason)
+{
+	BwPause		pause = {.automatic = true,.error_code = error_code};
+
+	pause.server = account->server->name;
+	pause.ordered_by = ordered_by ? unconstify(char *, ordered_by) : "";
+	pause.reason = unconstify(char *, reason);
+	pause.fingerprint = bw_config_fingerprint(account->server, ordered_by
+											  ? account->credentials : NULL);
+	bw_store_pause(&pause);
+	ereport(WARNING,
+			(errmsg("orders of server \"%s\"%s%s%s are paused: %s",
+					pause.server, ordered_by ? " by role \"" : "",
+					ordered_by ? ordered_by : "", ordered_by ? "\"" : "", reason),
+			 errhint("The pause ends with ALTER SERVER, ALTER USER MAPPING, or bw_resume().")));
+}
+
+static Spending *
+spending(BwWork *work, const char *server)
+{
+	Spending   *s;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, work->spending)
+	{
+		s = lfirst(lc);
+		if (strcmp(s->server, server) == 0)
+			return s;
+	}
+	old = MemoryContextSwitchTo(work->cxt);
+	s = palloc0(sizeof(Spending));
+	s->server = pstrdup(server);
+	s->read_at = DT_NOBEGIN;
+	work->spending = lappend(work->spending, s);
+	MemoryContextSwitchTo(old);
+	return s;
+}
+
+int64
+bw_guards_room(BwWork *work, const BwServer *server)
+{
+	Spending   *s = spending(work, server->name);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (s->read_at == DT_NOBEGIN ||
+		TimestampDifferenceExceeds(s->read_at, now, SUM_GOOD_MS))
+	{
+		s->numbers = bw_store_spent(server->name);
+		s->read_at = now;
+	}
+	return Max((int64) server->max_numbers_per_day - s->numbers, 0);
+}
+
+void
+bw_guards_spend(BwWork *work, const char *server, int numbers)
+{
+	if (numbers == 0)
+		return;
+	bw_store_spend(server, numbers);
+	spending(work, server)->numbers += numbers;
+}
+
+void
+bw_guards_forget(BwWork *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->spending)
+		((Spending *) lfirst(lc))->read_at = DT_NOBEGIN;
+}
+
+void
+bw_guards_lap(BwWork *work)
+{
+	List	   *moved = NIL;
+
+	if (bw_work_transaction(work, release, &moved, "releasing held orders"))
+	{
+		if (moved != NIL)
+			work->submit_at = GetCurrentTimestamp();
+		bw_work_moved(work, moved);
+	}
+	else
+		bw_guards_forget(work);
+}
+
+static void
+release(BwWork *work, void *arg)
+{
+	List	  **moved = arg;
+	ListCell   *lc;
+
+	foreach(lc, bw_config_server_names())
+	{
+		BwServer   *server = bw_config_server_if_exists(lfirst(lc));
+		int64		room = server ? bw_guards_room(work, server) : 0;
+		int64	   *ids;
+		int			count;
+
+		if (room == 0)
+			continue;
+		ids = bw_store_release_held(server->name, room, &count);
+		for (int i = 0; i < count; i++)
+			*moved = lappend(*moved, bw_moved(ids[i], BW_ORDER_QUEUED));
+	}
+}

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * guards.h
+ *	  What holds orders back: pauses and the limit per day.
+ *
+ * src/guards.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_GUARDS_H
+#define BW_GUARDS_H
+
+#include "store_queue.h"
+#include "work.h"
+
+/*
+ * Is the group paused still?  Ends automatic pauses whose server or mapping
+ * was changed since.
+ */
+extern bool bw_guards_paused(const char *server_name, const char *ordered_by);
+
+/* Pause a mapping (ordered_by given) or a server (NULL) after an error. */
+extern void bw_guards_pause(const BwAccount *account, const char *ordered_by,
+							const char *error_code, const char *reason);
+
+/* Numbers that may still be sent within 24 hours. */
+extern int64 bw_guards_room(BwWork *work, const BwServer *server);
+
+/* In the claim's transaction: so many were sent (negative: were not, after all). */
+extern void bw_guards_spend(BwWork *work, const char *server, int numbers);
+
+/* The transaction failed: what was counted was not. */
+extern void bw_guards_forget(BwWork *work);
+
+/* Held orders go back to the queue where there is room again. */
+extern void bw_guards_lap(BwWork *work);
+
+#endif							/* BW_GUARDS_H */

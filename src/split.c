@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * split.c
+ *	  A shared request that was refused because of some of its numbers.
+ *
+ * One bad number must not cost the orders of others.  Errors that name numbers
+ * take out those; an error that blames numbers without naming one halves the
+ * request, so that a bad number among a thousand is found in ten steps.
+ *
+ * src/split.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "request.h"
+#include "settle.h"
+#include "split.h"
+#include "store_queue.h"
+
+static const BwReplyError *error_naming(const BwReplyErrors *errors,
+										const char *digits);
+static void reject(const BwMember *member, const BwReplyError *error);
+
+List *
+bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
+{
+	int			count;
+	BwMember   *members = bw_store_lock_members(&request->id, 1, &count);
+	int64	   *rest = palloc(sizeof(int64) * Max(count, 1));
+	int			rest_count = 0;
+	int			half;
+	List	   *moved = NIL;
+
+	/* Somebody holds a row: the request is looked up later, and split then. */
+	if (count != request->member_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("orders of request " INT64_FORMAT " are locked", request->id)));
+	for (int i = 0; i < count; i++)
+	{
+		const BwReplyError *error = error_naming(errors, members[i].numbers[0]);
+
+		if (error != NULL)
+			reject(&members[i], error);
+		else
+			rest[rest_count++] = members[i].order_id;
+		moved = lappend(moved, bw_moved(members[i].order_id, error != NULL
+										? BW_ORDER_REJECTED : BW_ORDER_QUEUED));
+	}
+	half = rest_count == count ? (rest_count + 1) / 2 : rest_count;
+	bw_store_make_part(request->id, rest, half);
+	bw_store_make_part(request->id, rest + half, rest_count - half);
+	bw_store_close_request(request->id);
+	*back = rest_count;
+	return moved;
+}
+
+static const BwReplyError *
+error_naming(const BwReplyErrors *errors, const char *digits)
+{
+	for (int i = 0; i < errors->count; i++)
+	{
+		for (int j = 0; j < errors->items[i].numbers.count; j++)
+		{
+			BwNumber	number;
+			BwProblem	problem;
+
+			if (bw_number_parse(errors->items[i].numbers.items[j], &number, &problem) &&
+				strcmp(number.digits, digits) == 0)
+				return &errors->items[i];
+		}
+	}
+	return NULL;
+}
+
+static void
+reject(const BwMember *member, const BwReplyError *error)
+{
+	BwOrderChange order = {.order_id = member->order_id,.status = BW_ORDER_REJECTED,
+		.moved = true,.source = "reply",.detail = error->text,
+		.completed_quantity = 0,.failed_quantity = 1,
+	.error_code = error->code,.error_text = error->text};
+	BwNumberChange number = {.order_id = member->order_id,
+		.telephone_number = member->numbers[0],.status = "FAILED",
+	.error_code = error->code,.error_text = error->text};
+
+	bw_store_change_orders(&order, 1);
+	bw_store_change_numbers(&number, 1);
+}

@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * split.h
+ *	  A shared request that was refused because of some of its numbers.
+ *
+ * src/split.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_SPLIT_H
+#define BW_SPLIT_H
+
+#include "nodes/pg_list.h"
+#include "store_requests.h"
+#include "xml.h"
+
+/*
+ * Take the orders apart: those whose numbers the errors name are REJECTED, the
+ * others are to be sent again without them, in two halves if none is named.
+ * Returns a List of BwMoved *; "back" is how many numbers will be sent again.
+ */
+extern List *bw_split(const BwRequestRow *request, const BwReplyErrors *errors,
+					  int *back);
+
+#endif							/* BW_SPLIT_H */

@@ -1,0 +1,744 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_queue.c
+ *	  Statements on what waits to be sent, and on what holds it back.
+ *
+ * src/store_queue.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "store_queue.h"
+
+static BwOrderData *read_order_data(uint64 rows);
+static void number_new_requests(BwClaim *claims, int count);
+static int64 *read_ids(uint64 rows, int *count);
+
+/* The first group after a given one, and whether there are more after it. */
+static BwStatement next_group = {
+	.text =
+	"SELECT q.server, q.ordered_by,"
+	"       EXISTS (SELECT FROM bw_queue AS n"
+	"                WHERE (n.server, n.ordered_by) > (q.server, q.ordered_by)),"
+	"       EXISTS (SELECT FROM bw_pauses AS p"
+	"                WHERE p.server = q.server"
+	"                  AND p.ordered_by IN ('', q.ordered_by))"
+	"  FROM bw_queue AS q"
+	" WHERE (q.server, q.ordered_by) > ($1, $2)"
+	" ORDER BY q.server, q.ordered_by LIMIT 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+#define ORDER_DATA_COLUMNS \
+	"o.id, r.id, r.customer_order_id, o.kind, o.quantity, o.site_id," \
+	" o.peer_id, o.name, o.partial_allowed, o.back_order_requested, o.direct," \
+	" o.criteria," \
+	" (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)" \
+	"    FROM bw_order_numbers AS n WHERE n.order_id = o.id)," \
+	" o.reservation_ids, cardinality(r.members)"
+
+/* Another order of the account that is under way for one of the numbers. */
+#define BLOCKER_COLUMN \
+	"(SELECT min(b.id)" \
+	"   FROM bw_order_numbers AS m" \
+	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number" \
+	"   JOIN bw_orders AS b ON b.id = n.order_id" \
+	"  WHERE m.order_id = o.id AND n.order_id <> o.id" \
+	"    AND b.account_id = o.account_id AND b.kind = 'order'" \
+	"    AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED')) "
+
+static BwStatement pick_orders = {
+	.text =
+	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " BLOCKER_COLUMN
+	"  FROM bw_queue AS q"
+	"  JOIN bw_orders AS o ON o.id = q.order_id"
+	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
+	" WHERE q.server = $1 AND q.ordered_by = $2"
+	"   AND (q.request_id IS NULL) = $5"
+	"   AND q.due_at <= now() AND q.waits_for IS NULL"
+	"   AND o.status = 'QUEUED' AND o.account_id = $3"
+	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
+	" ORDER BY q.order_id"
+	" LIMIT $4"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID}
+};
+
+static BwStatement request_orders = {
+	.text =
+	"SELECT " ORDER_DATA_COLUMNS ", true, NULL::bigint"
+	"  FROM bw_requests AS r"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE r.id = $1"
+	" ORDER BY o.id",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement new_request_ids = {
+	.text =
+	"SELECT nextval('bw_requests_id_seq'), gen_random_uuid()"
+	"  FROM generate_series(1, $1)",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+/* $4, $5: ids and CustomerOrderIds; $6, $7: orders and their request. */
+static BwStatement make_requests = {
+	.text =
+	"INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
+	"       customer_order_id, members, quantity, shared, state, attempts,"
+	"       first_sent_at, last_sent_at)"
+	" OVERRIDING SYSTEM VALUE"
+	" SELECT n.id, i.home, 'explicit', $1, $3, $2, n.customer_order_id,"
+	"        x.members, cardinality(x.members), true, 'sending', 1,"
+	"        clock_timestamp(), clock_timestamp()"
+	"   FROM unnest($4::bigint[], $5::text[]) AS n(id, customer_order_id)"
+	"  CROSS JOIN bw_identity AS i"
+	"  CROSS JOIN LATERAL ("
+	"   SELECT array_agg(m.order_id ORDER BY m.order_id) AS members"
+	"     FROM unnest($6::bigint[], $7::bigint[]) AS m(order_id, request_id)"
+	"    WHERE m.request_id = n.id) AS x",
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID, TEXTARRAYOID,
+	INT8ARRAYOID, INT8ARRAYOID}
+};
+
+static BwStatement send_requests = {
+	.text =
+	"UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
+	"       first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
+	"       last_sent_at = clock_timestamp()"
+	" WHERE id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+/* $3, $4: orders and their request; $5: the requests, each once. */
+static BwStatement claim = {
+	.text =
+	"WITH o AS ("
+	" UPDATE bw_orders AS o SET status = 'SENDING', request_id = m.request_id,"
+	"        sent_at = clock_timestamp()"
+	"   FROM unnest($3::bigint[], $4::bigint[]) AS m(order_id, request_id)"
+	"  WHERE o.id = m.order_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source)"
+	" SELECT m, 'SENDING', 'worker' FROM unnest($3::bigint[]) AS m),"
+	"d AS ("
+	" DELETE FROM bw_queue AS q"
+	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = ANY ($3))"
+	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
+	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
+	"   FROM unnest($5::bigint[]) AS m",
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+	INT4OID}
+};
+
+/*
+ * A request of its own is kept; orders that shared one are free again, and the
+ * request is closed by the caller.
+ */
+static BwStatement requeue = {
+	.text =
+	"INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
+	"                      due_at, approved, claimed)"
+	" SELECT o.server, o.ordered_by, o.id,"
+	"        CASE WHEN NOT r.shared THEN r.id END,"
+	"        CASE WHEN NOT r.shared THEN r.quantity ELSE o.quantity END,"
+	"        $2, true, true"
+	"   FROM bw_orders AS o LEFT JOIN bw_requests AS r ON r.id = o.request_id"
+	"  WHERE o.id = ANY ($1) AND (r.shared IS NOT FALSE OR r.members[1] = o.id)",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID}
+};
+
+static BwStatement make_part = {
+	.text =
+	"WITH r AS ("
+	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members, quantity)"
+	" SELECT home, kind, server, account_id, ordered_by, gen_random_uuid()::text,"
+	"        $2, cardinality($2)"
+	"   FROM bw_requests WHERE id = $1"
+	" RETURNING id, server, ordered_by, quantity),"
+	"q AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
+	"                       approved, claimed)"
+	" SELECT r.server, r.ordered_by, $2[1], r.id, r.quantity, true, true FROM r),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT m, 'QUEUED', 'reply', 'its request was refused and split'"
+	"   FROM unnest($2) AS m)"
+	"UPDATE bw_orders AS o SET status = 'QUEUED', request_id = r.id"
+	"  FROM r WHERE o.id = ANY ($2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8ARRAYOID}
+};
+
+static BwStatement close_request = {
+	.text =
+	"WITH w AS (DELETE FROM bw_open_requests WHERE request_id = $1)"
+	"UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
+	" WHERE id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement wait_for = {
+	.text =
+	"UPDATE bw_queue AS q SET waits_for = w.blocked_by"
+	"  FROM unnest($3::bigint[], $4::bigint[]) AS w(order_id, blocked_by)"
+	" WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = w.order_id",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID}
+};
+
+/*
+ * What waited for these orders is free again, except an order for one number
+ * that the first one got: that would only fail.  The first one is named to
+ * those who may see it.
+ */
+static BwStatement release_waiting = {
+	.text =
+	"WITH w AS ("
+	" UPDATE bw_queue SET waits_for = NULL WHERE waits_for = ANY ($1)"
+	" RETURNING server, ordered_by, order_id),"
+	"lost AS ("
+	" SELECT o.id, o.request_id, min(f.id) AS first,"
+	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
+	"   FROM w JOIN bw_orders AS o ON o.id = w.order_id AND o.quantity = 1"
+	"   JOIN bw_order_numbers AS m ON m.order_id = o.id"
+	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
+	"                             AND n.order_id = ANY ($1) AND n.status = 'COMPLETE'"
+	"   JOIN bw_orders AS f ON f.id = n.order_id AND f.account_id = o.account_id"
+	"  GROUP BY o.id, o.request_id),"
+	"q AS (DELETE FROM bw_queue USING lost WHERE order_id = lost.id),"
+	"n AS ("
+	" UPDATE bw_order_numbers SET status = 'FAILED', error_code = '5005',"
+	"        error_text = 'ordered already'"
+	"   FROM lost WHERE order_id = lost.id),"
+	"r AS ("
+	" UPDATE bw_requests AS r SET state = 'closed', closed_at = clock_timestamp()"
+	"   FROM lost WHERE r.id = lost.request_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, 'REJECTED', 'worker', '5005' FROM lost)"
+	"UPDATE bw_orders AS o SET status = 'REJECTED', error_code = '5005',"
+	"       closed_at = clock_timestamp(), completed_quantity = 0,"
+	"       failed_quantity = 1,"
+	"       error_text = CASE WHEN lost.seen"
+	"                    THEN format('the telephone number was bought by order %s', lost.first)"
+	"                    ELSE 'the telephone number was bought by another order' END"
+	"  FROM lost WHERE o.id = lost.id"
+	" RETURNING o.id",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+/* Orders that these limits or this server do not let pass. */
+static BwStatement hold = {
+	.text =
+	"WITH q AS ("
+	" DELETE FROM bw_queue"
+	"  WHERE server = $1 AND ordered_by = $2 AND order_id = ANY ($3)"
+	" RETURNING *),"
+	"h AS ("
+	" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason)"
+	" SELECT order_id, server, ordered_by, quantity, $4 FROM q),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, 'HELD', 'worker', $4 FROM q)"
+	"UPDATE bw_orders AS o SET status = 'HELD' FROM q WHERE o.id = q.order_id"
+	" RETURNING o.id",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, TEXTOID}
+};
+
+static BwStatement reject = {
+	.text =
+	"WITH q AS ("
+	" DELETE FROM bw_queue"
+	"  WHERE server = $1 AND ordered_by = $2 AND order_id = ANY ($3)"
+	" RETURNING *),"
+	"n AS ("
+	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
+	"   FROM q WHERE n.order_id = q.order_id),"
+	"r AS ("
+	" UPDATE bw_requests AS r SET state = 'closed', closed_at = clock_timestamp()"
+	"   FROM q WHERE r.id = q.request_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, 'REJECTED', 'worker', $4 FROM q)"
+	"UPDATE bw_orders AS o SET status = 'REJECTED', error_text = $4,"
+	"       closed_at = clock_timestamp()"
+	"  FROM q WHERE o.id = q.order_id"
+	" RETURNING o.id",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, TEXTOID}
+};
+
+static BwStatement queued_ids = {
+	.text =
+	"SELECT q.order_id FROM bw_queue AS q"
+	" WHERE q.server = $1 AND q.ordered_by = $2"
+	" ORDER BY q.order_id LIMIT $3",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID}
+};
+
+/* As many as there is room for, oldest first. */
+static BwStatement release_held = {
+	.text =
+	"WITH c AS ("
+	" SELECT order_id, sum(quantity) OVER (ORDER BY order_id) AS total"
+	"   FROM (SELECT order_id, quantity FROM bw_held"
+	"          WHERE server = $1 AND reason = 'day limit'"
+	"          ORDER BY order_id LIMIT 5000) AS t),"
+	"h AS ("
+	" DELETE FROM bw_held AS h USING c"
+	"  WHERE h.order_id = c.order_id AND c.total <= $2"
+	" RETURNING h.*),"
+	"q AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
+	"                       approved)"
+	" SELECT h.server, h.ordered_by, h.order_id,"
+	"        CASE WHEN NOT r.shared THEN r.id END, h.quantity, true"
+	"   FROM h JOIN bw_orders AS o ON o.id = h.order_id"
+	"   LEFT JOIN bw_requests AS r ON r.id = o.request_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, 'QUEUED', 'worker', 'day limit' FROM h)"
+	"UPDATE bw_orders AS o SET status = 'QUEUED' FROM h WHERE o.id = h.order_id"
+	" RETURNING o.id",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT8OID}
+};
+
+static BwStatement spend = {
+	.text =
+	"INSERT INTO bw_spending AS s (server, minute, numbers)"
+	" VALUES ($1, date_trunc('minute', now()), $2)"
+	" ON CONFLICT (server, minute)"
+	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT4OID}
+};
+
+static BwStatement spent = {
+	.text =
+	"WITH gone AS ("
+	" DELETE FROM bw_spending"
+	"  WHERE server = $1 AND minute <= now() - interval '1 day')"
+	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
+	" WHERE server = $1 AND minute > now() - interval '1 day'",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static BwStatement pauses = {
+	.text =
+	"SELECT ordered_by, automatic, reason, fingerprint FROM bw_pauses"
+	" WHERE server = $1 AND ordered_by IN ('', $2)",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static BwStatement pause = {
+	.text =
+	"INSERT INTO bw_pauses (server, ordered_by, automatic, reason, error_code,"
+	"                       paused_by, fingerprint)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7)"
+	" ON CONFLICT (server, ordered_by, automatic) DO UPDATE"
+	"    SET reason = EXCLUDED.reason, error_code = EXCLUDED.error_code,"
+	"        paused_by = EXCLUDED.paused_by, since = now(),"
+	"        fingerprint = EXCLUDED.fingerprint",
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static BwStatement resume = {
+	.text =
+	"DELETE FROM bw_pauses"
+	" WHERE server = $1 AND ($2 IS NULL OR (ordered_by = $2 AND automatic))",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+bool
+bw_store_next_group(BwGroup *group, bool *more)
+{
+	Datum		v[2];
+
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	*more = false;
+	if (bw_store_run(&next_group, v, NULL) == 0)
+		return false;
+	*more = bw_store_bool(0, 2);
+	group->paused = bw_store_bool(0, 3);
+	group->server = bw_store_text(0, 0);
+	group->ordered_by = bw_store_text(0, 1);
+	return true;
+}
+
+static BwOrderData *
+read_order_data(uint64 rows)
+{
+	BwOrderData *orders = palloc0(sizeof(BwOrderData) * Max(rows, 1));
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		BwOrderData *o = &orders[i];
+
+		o->id = bw_store_int64(i, 0);
+		o->request_id = bw_store_int64(i, 1);
+		o->request_customer_order_id = bw_store_text(i, 2);
+		o->kind = bw_store_text(i, 3);
+		o->quantity = bw_store_int32(i, 4);
+		o->site_id = bw_store_text(i, 5);
+		o->peer_id = bw_store_text(i, 6);
+		o->name = bw_store_text(i, 7);
+		o->partial_allowed = bw_store_bool(i, 8);
+		o->back_order_requested = bw_store_bool(i, 9);
+		o->direct = bw_store_bool(i, 10);
+		o->criteria = bw_store_text(i, 11);
+		o->numbers = bw_store_texts(i, 12, &o->number_count);
+		o->reservation_ids = bw_store_texts(i, 13, &o->reservation_count);
+		o->member_count = bw_store_int32(i, 14);
+		o->approved = bw_store_bool(i, 15);
+		o->blocked_by = bw_store_int64(i, 16);
+	}
+	return orders;
+}
+
+BwOrderData *
+bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
+					 int limit, int *count)
+{
+	Datum		v[5];
+
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = Int32GetDatum(limit);
+	v[4] = BoolGetDatum(shared);
+	*count = (int) bw_store_run(&pick_orders, v, NULL);
+	return read_order_data(*count);
+}
+
+BwOrderData *
+bw_store_request_orders(int64 request_id, int *count)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	*count = (int) bw_store_run(&request_orders, v, NULL);
+	return read_order_data(*count);
+}
+
+static void
+number_new_requests(BwClaim *claims, int count)
+{
+	Datum		v[1];
+	int			fresh = 0;
+	int			row = 0;
+
+	for (int i = 0; i < count; i++)
+		fresh += claims[i].is_new ? 1 : 0;
+	if (fresh == 0)
+		return;
+	v[0] = Int32GetDatum(fresh);
+	bw_store_run(&new_request_ids, v, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		if (!claims[i].is_new)
+			continue;
+		claims[i].request_id = bw_store_int64(row, 0);
+		claims[i].customer_order_id = bw_store_text(row, 1);
+		row++;
+	}
+}
+
+/* Every order of the claims with its request, as two arrays. */
+static void
+list_members(const BwClaim *claims, int count, Datum *order_ids,
+			 Datum *order_requests)
+{
+	int64	   *orders;
+	int64	   *requests;
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		n += claims[i].order_count;
+	orders = palloc(sizeof(int64) * Max(n, 1));
+	requests = palloc(sizeof(int64) * Max(n, 1));
+	n = 0;
+	for (int i = 0; i < count; i++)
+	{
+		for (int j = 0; j < claims[i].order_count; j++)
+		{
+			orders[n] = claims[i].orders[j]->id;
+			requests[n++] = claims[i].request_id;
+		}
+	}
+	*order_ids = bw_store_int64_array(orders, n);
+	*order_requests = bw_store_int64_array(requests, n);
+}
+
+static void
+write_new_requests(Datum server, Datum ordered_by, const char *account_id,
+				   const BwClaim *claims, int count, Datum order_ids,
+				   Datum order_requests)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	const char **names = palloc(sizeof(char *) * Max(count, 1));
+	int			n = 0;
+	Datum		v[7];
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!claims[i].is_new)
+			continue;
+		ids[n] = claims[i].request_id;
+		names[n++] = claims[i].customer_order_id;
+	}
+	if (n == 0)
+		return;
+	v[0] = server;
+	v[1] = ordered_by;
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = bw_store_int64_array(ids, n);
+	v[4] = bw_store_text_array(names, n);
+	v[5] = order_ids;
+	v[6] = order_requests;
+	bw_store_run(&make_requests, v, NULL);
+}
+
+static void
+write_known_requests(const BwClaim *claims, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	int			n = 0;
+	Datum		v[1];
+
+	for (int i = 0; i < count; i++)
+		if (!claims[i].is_new)
+			ids[n++] = claims[i].request_id;
+	if (n == 0)
+		return;
+	v[0] = bw_store_int64_array(ids, n);
+	bw_store_run(&send_requests, v, NULL);
+}
+
+void
+bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
+			   int count, int patience_ms)
+{
+	Datum		server = CStringGetTextDatum(group->server);
+	Datum		ordered_by = CStringGetTextDatum(group->ordered_by);
+	int64	   *request_ids = palloc(sizeof(int64) * Max(count, 1));
+	Datum		order_ids;
+	Datum		order_requests;
+
+	number_new_requests(claims, count);
+	for (int i = 0; i < count; i++)
+		request_ids[i] = claims[i].request_id;
+	list_members(claims, count, &order_ids, &order_requests);
+	write_new_requests(server, ordered_by, account_id, claims, count, order_ids,
+					   order_requests);
+	write_known_requests(claims, count);
+	{
+		Datum		v[6] = {server, ordered_by, order_ids, order_requests,
+			bw_store_int64_array(request_ids, count),
+		Int32GetDatum(patience_ms)};
+
+		bw_store_run(&claim, v, NULL);
+	}
+}
+
+void
+bw_store_requeue(const int64 *order_ids, int count, TimestampTz due_at)
+{
+	Datum		v[2];
+
+	v[0] = bw_store_int64_array(order_ids, count);
+	v[1] = TimestampTzGetDatum(due_at);
+	bw_store_run(&requeue, v, NULL);
+}
+
+static int64 *
+read_ids(uint64 rows, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(rows, 1));
+
+	*count = (int) rows;
+	for (uint64 i = 0; i < rows; i++)
+		ids[i] = bw_store_int64(i, 0);
+	return ids;
+}
+
+void
+bw_store_make_part(int64 request_id, const int64 *order_ids, int count)
+{
+	Datum		v[2] = {Int64GetDatum(request_id)};
+
+	if (count == 0)
+		return;
+	v[1] = bw_store_int64_array(order_ids, count);
+	bw_store_run(&make_part, v, NULL);
+}
+
+void
+bw_store_close_request(int64 request_id)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	bw_store_run(&close_request, v, NULL);
+}
+
+void
+bw_store_wait_for(const BwGroup *group, const int64 *order_ids,
+				  const int64 *blockers, int count)
+{
+	Datum		v[4];
+
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	v[2] = bw_store_int64_array(order_ids, count);
+	v[3] = bw_store_int64_array(blockers, count);
+	bw_store_run(&wait_for, v, NULL);
+}
+
+int64 *
+bw_store_release_waiting(const int64 *final_ids, int final_count, int *count)
+{
+	Datum		v[1] = {bw_store_int64_array(final_ids, final_count)};
+
+	return read_ids(bw_store_run(&release_waiting, v, NULL), count);
+}
+
+static int64 *
+take_from_queue(BwStatement *statement, const BwGroup *group,
+				const int64 *order_ids, int ids, const char *why, int *count)
+{
+	Datum		v[4];
+
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	v[2] = bw_store_int64_array(order_ids, ids);
+	v[3] = CStringGetTextDatum(why);
+	return read_ids(bw_store_run(statement, v, NULL), count);
+}
+
+int64 *
+bw_store_hold(const BwGroup *group, const int64 *order_ids, int ids,
+			  const char *reason, int *count)
+{
+	return take_from_queue(&hold, group, order_ids, ids, reason, count);
+}
+
+int64 *
+bw_store_reject(const BwGroup *group, const int64 *order_ids, int ids,
+				const char *error_text, int *count)
+{
+	return take_from_queue(&reject, group, order_ids, ids, error_text, count);
+}
+
+int64 *
+bw_store_hold_group(const BwGroup *group, const char *reason, int limit,
+					int *count)
+{
+	Datum		v[3];
+	int64	   *ids;
+
+	v[0] = CStringGetTextDatum(group->server);
+	v[1] = CStringGetTextDatum(group->ordered_by);
+	v[2] = Int32GetDatum(limit);
+	ids = read_ids(bw_store_run(&queued_ids, v, NULL), count);
+	return bw_store_hold(group, ids, *count, reason, count);
+}
+
+int64 *
+bw_store_release_held(const char *server, int64 room, int *count)
+{
+	Datum		v[2] = {CStringGetTextDatum(server), Int64GetDatum(room)};
+
+	return read_ids(bw_store_run(&release_held, v, NULL), count);
+}
+
+void
+bw_store_spend(const char *server, int numbers)
+{
+	Datum		v[2] = {CStringGetTextDatum(server), Int32GetDatum(numbers)};
+
+	bw_store_run(&spend, v, NULL);
+}
+
+int64
+bw_store_spent(const char *server)
+{
+	Datum		v[1] = {CStringGetTextDatum(server)};
+
+	bw_store_run(&spent, v, NULL);
+	return bw_store_int64(0, 0);
+}
+
+BwPause *
+bw_store_pauses(const char *server, const char *ordered_by, int *count)
+{
+	Datum		v[2] = {CStringGetTextDatum(server), CStringGetTextDatum(ordered_by)};
+	BwPause    *list;
+
+	*count = (int) bw_store_run(&pauses, v, NULL);
+	list = palloc0(sizeof(BwPause) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		list[i].server = pstrdup(server);
+		list[i].ordered_by = bw_store_text(i, 0);
+		list[i].automatic = bw_store_bool(i, 1);
+		list[i].reason = bw_store_text(i, 2);
+		list[i].fingerprint = bw_store_text(i, 3);
+	}
+	return list;
+}
+
+void
+bw_store_pause(const BwPause *p)
+{
+	Datum		v[7];
+	bool		nulls[7] = {false};
+
+	v[0] = CStringGetTextDatum(p->server);
+	v[1] = CStringGetTextDatum(p->ordered_by);
+	v[2] = BoolGetDatum(p->automatic);
+	v[3] = CStringGetTextDatum(p->reason);
+	nulls[4] = p->error_code == NULL;
+	if (p->error_code != NULL)
+		v[4] = CStringGetTextDatum(p->error_code);
+	nulls[5] = p->paused_by == NULL;
+	if (p->paused_by != NULL)
+		v[5] = CStringGetTextDatum(p->paused_by);
+	nulls[6] = p->fingerprint == NULL;
+	if (p->fingerprint != NULL)
+		v[6] = CStringGetTextDatum(p->fingerprint);
+	bw_store_run(&pause, v, nulls);
+}
+
+bool
+bw_store_resume(const char *server, const char *ordered_by)
+{
+	Datum		v[2] = {CStringGetTextDatum(server)};
+	bool		nulls[2] = {false};
+
+	nulls[1] = ordered_by == NULL;
+	if (ordered_by != NULL)
+		v[1] = CStringGetTextDatum(ordered_by);
+	return bw_store_run(&resume, v, nulls) > 0;
+}

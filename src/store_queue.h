@@ -1,0 +1,138 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_queue.h
+ *	  Statements on what waits to be sent, and on what holds it back.
+ *
+ * All of them run between bw_store_begin() and bw_store_commit(), or in a
+ * user's call, and work on sets.  Those that move orders return the ids of
+ * the moved ones.
+ *
+ * src/store_queue.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_QUEUE_H
+#define BW_STORE_QUEUE_H
+
+#include "bandwidth.h"
+
+#include "store.h"
+
+/* Orders of one server and role that can be sent. */
+typedef struct BwGroup
+{
+	char	   *server;
+	char	   *ordered_by;
+	bool		paused;			/* see bw_store_pauses() */
+} BwGroup;
+
+/*
+ * The next group with something in the queue after the given one, which it
+ * becomes ("" is before the first); "more" says whether others follow it.
+ */
+extern bool bw_store_next_group(BwGroup *group, bool *more);
+
+/* What of an order goes into a request. */
+typedef struct BwOrderData
+{
+	int64		id;
+	int64		request_id;		/* 0: may share one */
+	char	   *request_customer_order_id;	/* NULL: may share one */
+	char	   *kind;
+	int			quantity;
+	char	   *site_id;
+	char	   *peer_id;
+	char	   *name;
+	bool		partial_allowed;
+	bool		back_order_requested;
+	bool		direct;
+	char	   *criteria;		/* jsonb as text */
+	char	  **numbers;
+	int			number_count;
+	char	  **reservation_ids;
+	int			reservation_count;
+	int			member_count;	/* of its request */
+	bool		approved;		/* bw_approve(), or claimed once before */
+	int64		blocked_by;		/* order under way for its number, 0: none */
+} BwOrderData;
+
+/*
+ * Lock up to "limit" queued orders of a group, oldest first: those that may
+ * share a request, or those that have one of their own.
+ */
+extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
+										 const char *account_id, bool shared,
+										 int limit, int *count);
+
+/* The members of one request, for sending it again. */
+extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
+
+/* One POST about to be sent. */
+typedef struct BwClaim
+{
+	int64		request_id;		/* 0: filled in by bw_store_claim() */
+	bool		is_new;			/* the request does not exist yet */
+	char	   *customer_order_id;
+	BwOrderData **orders;
+	int			order_count;
+} BwClaim;
+
+/*
+ * Write down that these requests are being sent: orders become SENDING, their
+ * queue rows go.  "patience_ms" is when the outcome counts as unknown if
+ * nothing else was recorded by then.
+ */
+extern void bw_store_claim(const BwGroup *group, const char *account_id,
+						   BwClaim *claims, int count, int patience_ms);
+
+/* Back into the queue; "own" orders keep their request. */
+extern void bw_store_requeue(const int64 *order_ids, int count,
+							 TimestampTz due_at);
+
+/* A request of its own for some of the orders of a refused one; queued. */
+extern void bw_store_make_part(int64 request_id, const int64 *order_ids,
+							   int count);
+extern void bw_store_close_request(int64 request_id);
+
+/* These orders of a group wait until the others have ended. */
+extern void bw_store_wait_for(const BwGroup *group, const int64 *order_ids,
+							  const int64 *blockers, int count);
+
+/* What waited for them may go on; returned are those that became REJECTED. */
+extern int64 *bw_store_release_waiting(const int64 *final_ids, int final_count,
+									   int *count);
+
+/* From the queue to HELD, "approval" or "day limit", or to REJECTED. */
+extern int64 *bw_store_hold(const BwGroup *group, const int64 *order_ids,
+							int ids, const char *reason, int *count);
+extern int64 *bw_store_hold_group(const BwGroup *group, const char *reason,
+								  int limit, int *count);
+extern int64 *bw_store_reject(const BwGroup *group, const int64 *order_ids,
+							  int ids, const char *error_text, int *count);
+
+/* Back into the queue: held orders of up to "room" numbers in all. */
+extern int64 *bw_store_release_held(const char *server, int64 room, int *count);
+
+/* Numbers of a server that were sent in the last 24 hours, by the minute. */
+extern void bw_store_spend(const char *server, int numbers);
+extern int64 bw_store_spent(const char *server);
+
+/* Why a server, or a role's orders on it, are not sent. */
+typedef struct BwPause
+{
+	char	   *server;
+	char	   *ordered_by;		/* "": everybody's */
+	bool		automatic;		/* ends when the configuration changes */
+	char	   *reason;
+	const char *error_code;		/* NULL: none */
+	const char *paused_by;		/* NULL: the worker */
+	char	   *fingerprint;	/* of the configuration that met the error */
+} BwPause;
+
+extern BwPause *bw_store_pauses(const char *server, const char *ordered_by,
+								int *count);
+extern void bw_store_pause(const BwPause *pause);
+
+/* End all pauses of a server, or (ordered_by not NULL) one automatic one. */
+extern bool bw_store_resume(const char *server, const char *ordered_by);
+
+#endif							/* BW_STORE_QUEUE_H */
