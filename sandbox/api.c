@@ -199,7 +199,7 @@ token_answer(Request *request, Reply *reply)
 static bool
 is(const Request *request, int part, const char *name)
 {
-	return part < request->part_count && strcasecmp(request->parts[part], name) == 0;
+	return part >= 0 && part < request->part_count && strcasecmp(request->parts[part], name) == 0;
 }
 
 static const char *
@@ -228,30 +228,47 @@ split_path(Request *request, const char *rest)
 	}
 }
 
+static Class
+classify_order(const Request *request)
+{
+	if (strcmp(request->method, "GET") == 0)
+		return CLASS_HISTORY;
+	return is(request, 4, "notes") ? CLASS_OTHER : CLASS_ORDER;
+}
+
 /* Calls that share a limit: Bandwidth's "Rate limits" page. */
 static Class
 classify(const Request *request)
 {
-	bool		get = strcmp(request->method, "GET") == 0;
+	static const struct
+	{
+		const char *resource;
+		Class		class;
+	}			classes[] = {
+		{"availableNumbers", CLASS_SEARCH},
+		{"subscriptions", CLASS_SUBSCRIPTION},
+		{"inserviceNumbers", CLASS_INSERVICE_NPANXX},
+		{"availableNpaNxx", CLASS_AVAILABLE_NPANXX},
+		{"tnreservation", CLASS_RESERVATION}
+	};
 
 	if (is(request, 0, "oauth2"))
 		return CLASS_TOKEN;
 	if (is(request, 0, "tns"))
 		return CLASS_HISTORY;
-	if (is(request, 2, "orders"))
-		return get ? CLASS_HISTORY : CLASS_ORDER;
-	if (is(request, 2, "disconnects"))
-		return get ? CLASS_HISTORY : CLASS_DISCONNECT;
-	if (is(request, 2, "availableNumbers"))
+	if (is(request, 0, "cities") || is(request, 0, "rateCenters"))
 		return CLASS_SEARCH;
-	if (is(request, 2, "subscriptions"))
-		return CLASS_SUBSCRIPTION;
-	if (is(request, 2, "inserviceNumbers"))
-		return CLASS_INSERVICE_NPANXX;
-	if (is(request, 2, "availableNpaNxx"))
-		return CLASS_AVAILABLE_NPANXX;
-	if (is(request, 2, "tnreservation"))
-		return CLASS_RESERVATION;
+	if (is(request, 0, "coveredRateCenters"))
+		return CLASS_COVERED_RATECENTERS;
+	if (is(request, request->part_count - 1, "movetns"))
+		return CLASS_MOVE_TNS;
+	if (is(request, 2, "orders"))
+		return classify_order(request);
+	if (is(request, 2, "disconnects"))
+		return strcmp(request->method, "GET") == 0 ? CLASS_HISTORY : CLASS_DISCONNECT;
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (is(request, 2, classes[i].resource))
+			return classes[i].class;
 	return CLASS_OTHER;
 }
 
@@ -303,28 +320,69 @@ dispatch(Request *request, Reply *reply)
 		reply->status = 404;
 }
 
+static int
+fault_status(const Fault *fault, int otherwise)
+{
+	return fault->status > 0 ? (int) fault->status : otherwise;
+}
+
+static void
+time_out(Reply *reply)
+{
+	reply_error(reply, 400, "OrderResponse", "5086",
+				"The order request timed out, please resubmit");
+}
+
+/*
+ * To where the fault's text says; a list without page to its first page, as
+ * Bandwidth does; everything else to another place, where nobody listens.
+ */
+static void
+redirect(const Request *request, const Fault *fault, Reply *reply)
+{
+	char	   *page = parameter(request, "page");
+	bool		unpaged = strcmp(request->method, "GET") == 0 && page == NULL;
+
+	reply->status = fault_status(fault, 303);
+	if (fault->text[0] != '\0')
+		snprintf(reply->location, sizeof(reply->location), "%s", fault->text);
+	else if (unpaged)
+		snprintf(reply->location, sizeof(reply->location), "http://%s%s?%s%spage=1&size=300",
+				 request->host ? request->host : "127.0.0.1", request->path,
+				 request->query, request->query[0] ? "&" : "");
+	else
+		snprintf(reply->location, sizeof(reply->location), "http://127.0.0.1:1/elsewhere");
+	free(page);
+}
+
+static void
+answer_status(const Fault *fault, Reply *reply)
+{
+	reply->status = fault_status(fault, 500);
+	if (fault_is(fault, "html"))
+	{
+		reply->content_type = "text/html";
+		text_add(&reply->body, "<html><body>proxy says %d<br></body></html>", reply->status);
+	}
+	else if (fault->code[0] != '\0')
+	{
+		text_free(&reply->body);
+		reply_error(reply, reply->status, "OrderResponse", fault->code, fault->text);
+	}
+}
+
 /* Faults that come instead of the execution; false: none did. */
 static bool
-fault_before(const Fault *fault, Reply *reply)
+fault_before(const Request *request, const Fault *fault, Reply *reply)
 {
 	if (fault_is(fault, "status") || fault_is(fault, "html"))
-	{
-		reply->status = (int) fault->status;
-		if (fault_is(fault, "html"))
-		{
-			reply->content_type = "text/html";
-			text_add(&reply->body, "<html><body>proxy says %ld<br></body></html>", fault->status);
-		}
-		else if (fault->code[0] != '\0')
-			reply_error(reply, reply->status, "OrderResponse", fault->code, fault->text);
-	}
+		answer_status(fault, reply);
 	else if (fault_is(fault, "unauthorized"))
 		reply->status = 401;
 	else if (fault_is(fault, "refuse"))
-		reply_error(reply, 400, "OrderResponse", fault->code, fault->text);
+		reply_error(reply, fault_status(fault, 400), "OrderResponse", fault->code, fault->text);
 	else if (fault_is(fault, "code_5086") && !fault->stored)
-		reply_error(reply, 400, "OrderResponse", "5086",
-					"The order request timed out, please resubmit");
+		time_out(reply);
 	else if (fault_is(fault, "reset_before"))
 		reply->fate = FATE_RESET;
 	else if (fault_is(fault, "hang"))
@@ -335,18 +393,52 @@ fault_before(const Fault *fault, Reply *reply)
 		if (fault->retry_after_s >= 0)
 			reply->rate_limit_reset = (long) time(NULL) + fault->retry_after_s;
 	}
-	else if (fault_is(fault, "redirect"))
-	{
-		reply->status = fault->status ? (int) fault->status : 303;
-		snprintf(reply->location, sizeof(reply->location), "http://127.0.0.1:1/elsewhere");
-	}
+	else if (fault_is(fault, "redirect") && !fault->stored)
+		redirect(request, fault, reply);
 	else
 		return false;
 	return true;
 }
 
 static void
-fault_after(const Fault *fault, Reply *reply)
+make_oversize(Text *body, size_t bytes)
+{
+	char		spaces[4096];
+
+	memset(spaces, ' ', sizeof(spaces));
+	while (body->len < bytes)
+		text_add_bytes(body, spaces, sizeof(spaces));
+}
+
+static void
+lose_echo(const Fault *fault, Reply *reply)
+{
+	char	   *edited = xml_edit(reply->body.data ? reply->body.data : "", reply->body.len,
+								  fault->text);
+
+	if (edited == NULL)
+		return;
+	text_free(&reply->body);
+	text_add(&reply->body, "%s", edited);
+	free(edited);
+}
+
+/* Faults that replace the reply to a request that was executed. */
+static void
+replace_reply(const Request *request, const Fault *fault, Reply *reply)
+{
+	text_free(&reply->body);
+	reply->location[0] = '\0';
+	if (fault_is(fault, "code_5086"))
+		time_out(reply);
+	else if (fault_is(fault, "redirect"))
+		redirect(request, fault, reply);
+	else
+		answer_status(fault, reply);
+}
+
+static void
+fault_after(const Request *request, const Fault *fault, Reply *reply)
 {
 	if (fault_is(fault, "drop_reply"))
 		reply->fate = FATE_CLOSE;
@@ -354,16 +446,9 @@ fault_after(const Fault *fault, Reply *reply)
 		reply->fate = FATE_RESET;
 	else if (fault_is(fault, "hang_after"))
 		reply->fate = FATE_HANG;
-	else if (fault_is(fault, "status_after") || fault_is(fault, "code_5086"))
-	{
-		text_free(&reply->body);
-		reply->location[0] = '\0';
-		if (fault_is(fault, "code_5086"))
-			reply_error(reply, 400, "OrderResponse", "5086",
-						"The order request timed out, please resubmit");
-		else
-			reply->status = (int) fault->status;
-	}
+	else if (fault_is(fault, "status_after") || fault_is(fault, "code_5086") ||
+			 fault_is(fault, "redirect"))
+		replace_reply(request, fault, reply);
 	else if (fault_is(fault, "malformed") && reply->body.len > 1)
 	{
 		reply->body.len /= 2;
@@ -371,15 +456,52 @@ fault_after(const Fault *fault, Reply *reply)
 	}
 	else if (fault_is(fault, "oversize"))
 	{
-		static char spaces[4096];
-
-		memset(spaces, ' ', sizeof(spaces));
-		while (reply->body.len < (size_t) fault->bytes)
-			text_add_bytes(&reply->body, spaces, sizeof(spaces));
+		make_oversize(&reply->body, (size_t) fault->bytes);
 		reply->location[0] = '\0';
 	}
 	else if (fault_is(fault, "drip"))
 		reply->drip = true;
+	else if (fault_is(fault, "lost_echo") && !fault->stored)
+		lose_echo(fault, reply);
+}
+
+/* Within the limit, known, and then whatever the resource says. */
+static void
+execute(Request *request, Reply *reply)
+{
+	const Fault *fault = request->fault;
+	const char *body = request->body;
+	char	   *edited = NULL;
+	long		reset;
+
+	if (config.enforce_limits && !limit_allows(request, &reset))
+	{
+		reply->status = 429;
+		reply->rate_limit_reset = reset;
+		return;
+	}
+	/* What is lost on the way in is not in the echo either. */
+	if (fault_is(fault, "lost_echo") && fault->stored)
+		edited = xml_edit(request->body, request->body_len, fault->text);
+	if (edited != NULL)
+	{
+		request->body = edited;
+		request->body_len = strlen(edited);
+	}
+	if (request->class == CLASS_TOKEN)
+		token_answer(request, reply);
+	else if (request->part_count == 0)
+		reply->status = without_prefix(request->path) ? 200 : 404;
+	else if (!authorized(request))
+		reply->status = 401;
+	else
+		dispatch(request, reply);
+	if (edited != NULL)
+	{
+		request->body = body;
+		request->body_len = strlen(body);
+	}
+	free(edited);
 }
 
 void
@@ -389,34 +511,17 @@ api_answer(Request *request, Reply *reply)
 	const char *rest = without_prefix(request->path);
 	const Fault *fault;
 
-	if (rest == NULL)
-	{
-		reply->status = 404;
-		return;
-	}
-	split_path(request, rest);
+	/* Nothing is served outside the prefixes, but the journal notes it. */
+	split_path(request, rest ? rest : "");
 	request->class = classify(request);
-	fault = fault_for(request);
-	if (fault != NULL && fault->delay_ms > 0)
+	request->fault = fault = fault_for(request);
+	if (fault != NULL && !fault_is(fault, "list_lag"))
 		reply->delay_ms = fault->delay_ms;
-	if (fault == NULL || !fault_before(fault, reply))
+	if (fault == NULL || !fault_before(request, fault, reply))
 	{
-		long		reset;
-
-		if (config.enforce_limits && request->class != CLASS_TOKEN &&
-			!limit_allows(request->class, &reset))
-		{
-			reply->status = 429;
-			reply->rate_limit_reset = reset;
-		}
-		else if (request->class == CLASS_TOKEN)
-			token_answer(request, reply);
-		else if (!authorized(request))
-			reply->status = 401;
-		else
-			dispatch(request, reply);
+		execute(request, reply);
 		if (fault != NULL)
-			fault_after(fault, reply);
+			fault_after(request, fault, reply);
 	}
 	journal_add(request, at_us, reply->fate == FATE_ANSWER ? reply->status : 0,
 				fault ? fault->kind : NULL);

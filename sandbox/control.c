@@ -32,10 +32,8 @@ set_flag(const Request *request, const char *name, bool *target)
 }
 
 static void
-change_config(const Request *request)
+change_config(const Request *request, Reply *reply)
 {
-	long		seed = parameter_int(request, "seed", -1);
-
 	set_long(request, "order_delay_ms", &config.order_delay_ms);
 	set_long(request, "toll_free_delay_ms", &config.toll_free_delay_ms);
 	set_long(request, "token_expires_in", &config.token_expires_in);
@@ -46,8 +44,14 @@ change_config(const Request *request)
 	set_flag(request, "open_inventory", &config.open_inventory);
 	set_flag(request, "callback_auth", &config.eager_credentials);
 	set_flag(request, "callbacks", &config.callbacks);
-	if (seed >= 0)
-		random_seed((uint64_t) seed);
+	set_flag(request, "gzip", &config.gzip);
+	set_long(request, "seed", &config.seed);
+	if (config.per_minute < 1 || config.burst < 1)
+	{
+		config.per_minute = config.burst = 1;
+		reply->status = 400;
+		text_json(&reply->body, "per_minute and burst must be at least 1");
+	}
 }
 
 /* One number, or every N-th available one with a prefix. */
@@ -132,11 +136,14 @@ show_number(const Request *request, Reply *reply)
 static void
 reset_all(void)
 {
+	callbacks_reset();
+	front_hang_up();
 	orders_reset();
 	subscriptions_reset();
 	inventory_reset();
 	faults_clear();
 	journal_clear();
+	limits_clear();
 	config_reset();
 }
 
@@ -179,7 +186,7 @@ control_answer(Request *request, Reply *reply)
 		free(value);
 	}
 	else if (at(request, "POST", "config"))
-		change_config(request);
+		change_config(request, reply);
 	else if (at(request, "POST", "faults"))
 		fault_add(request, reply);
 	else if (at(request, "GET", "faults"))

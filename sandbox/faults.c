@@ -13,6 +13,29 @@ static Fault faults[MAX_FAULTS];
 static int	fault_count;
 static long next_id = 1;
 
+/* Kinds, as --help lists them. */
+static const char *const request_kinds[] = {
+	"delay", "status", "status_after", "refuse", "drop_reply", "reset_before",
+	"reset_after", "hang", "hang_after", "rate_limit", "code_5086", "redirect",
+	"malformed", "oversize", "drip", "html", "unauthorized", "lost_echo",
+	"ignore_filter", "list_lag", NULL
+};
+static const char *const callback_kinds[] = {
+	"drop", "delay", "duplicate", "before_reply", "reorder", "malformed",
+	"wrong_credentials", NULL
+};
+
+static bool
+kind_known(const Fault *fault)
+{
+	const char *const *kinds = fault->class == CLASS_CALLBACK ? callback_kinds : request_kinds;
+
+	for (; *kinds != NULL; kinds++)
+		if (fault_is(fault, *kinds))
+			return true;
+	return false;
+}
+
 static int
 class_by_name(const char *name)
 {
@@ -39,7 +62,7 @@ strikes(Fault *fault)
 		fault->skip--;
 		return false;
 	}
-	if (fault->probability < 1 && random_unit() >= fault->probability)
+	if (fault->probability < 1 && random_unit(&fault->random) >= fault->probability)
 		return false;
 	if (fault->count > 0)
 		fault->count--;
@@ -65,10 +88,11 @@ fault_for(const Request *request)
 }
 
 const Fault *
-fault_for_callback(void)
+fault_for_callback(bool early)
 {
 	for (int i = 0; i < fault_count; i++)
-		if (faults[i].class == CLASS_CALLBACK && strikes(&faults[i]))
+		if (faults[i].class == CLASS_CALLBACK &&
+			fault_is(&faults[i], "before_reply") == early && strikes(&faults[i]))
 			return &faults[i];
 	return NULL;
 }
@@ -82,29 +106,50 @@ text_parameter(const Request *request, const char *name, char *target, size_t si
 	free(value);
 }
 
+static void
+read_fault(const Request *request, Fault *fault)
+{
+	char	   *probability = parameter(request, "probability");
+	long		seed = parameter_int(request, "seed", config.seed + fault_count);
+
+	fault->probability = probability ? strtod(probability, NULL) : 1;
+	fault->random = random_start((uint64_t) seed);
+	text_parameter(request, "kind", fault->kind, sizeof(fault->kind));
+	text_parameter(request, "method", fault->method, sizeof(fault->method));
+	text_parameter(request, "path", fault->path, sizeof(fault->path));
+	text_parameter(request, "code", fault->code, sizeof(fault->code));
+	text_parameter(request, "text", fault->text, sizeof(fault->text));
+	fault->count = parameter_int(request, "count", -1);
+	fault->skip = parameter_int(request, "skip", 0);
+	fault->status = parameter_int(request, "status", 0);
+	fault->delay_ms = parameter_int(request, "delay_ms", 0);
+	fault->retry_after_s = parameter_int(request, "retry_after_s", -1);
+	fault->bytes = parameter_int(request, "bytes", 64 * 1024 * 1024);
+	fault->stored = parameter_int(request, "stored", 0) != 0;
+	free(probability);
+}
+
+/* A test with a misspelt fault would pass for the wrong reason: refuse it. */
 void
 fault_add(const Request *request, Reply *reply)
 {
 	Fault		fault = {0};
 	char	   *class = parameter(request, "class");
-	char	   *probability = parameter(request, "probability");
+	const char *wrong = NULL;
 
 	fault.class = class_by_name(class);
-	fault.probability = probability ? strtod(probability, NULL) : 1;
-	text_parameter(request, "kind", fault.kind, sizeof(fault.kind));
-	text_parameter(request, "method", fault.method, sizeof(fault.method));
-	text_parameter(request, "path", fault.path, sizeof(fault.path));
-	text_parameter(request, "code", fault.code, sizeof(fault.code));
-	text_parameter(request, "text", fault.text, sizeof(fault.text));
-	fault.count = parameter_int(request, "count", -1);
-	fault.skip = parameter_int(request, "skip", 0);
-	fault.status = parameter_int(request, "status", 500);
-	fault.delay_ms = parameter_int(request, "delay_ms", 0);
-	fault.retry_after_s = parameter_int(request, "retry_after_s", -1);
-	fault.bytes = parameter_int(request, "bytes", 64 * 1024 * 1024);
-	fault.stored = parameter_int(request, "stored", 0) != 0;
-	if (fault.kind[0] == '\0' || fault_count == MAX_FAULTS || (class && fault.class < 0))
+	read_fault(request, &fault);
+	if (class != NULL && fault.class < 0)
+		wrong = "no such class of requests";
+	else if (!kind_known(&fault))
+		wrong = "no such kind of fault for this class; see bw-sandbox --help";
+	else if (fault_count == MAX_FAULTS)
+		wrong = "too many faults";
+	if (wrong != NULL)
+	{
 		reply->status = 400;
+		text_json(&reply->body, wrong);
+	}
 	else
 	{
 		fault.id = next_id++;
@@ -112,7 +157,6 @@ fault_add(const Request *request, Reply *reply)
 		text_add(&reply->body, "{\"id\":%ld}", fault.id);
 	}
 	free(class);
-	free(probability);
 }
 
 void

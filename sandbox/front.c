@@ -12,40 +12,90 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct MHD_Daemon *front;
-static char *last_query;		/* of the request whose URI is being parsed */
+/* Bodies below this gain nothing by compression. */
+#define GZIP_MIN 1024
 
 typedef struct Exchange
 {
+	struct Exchange *next;		/* of those that wait */
 	struct MHD_Connection *connection;
 	char	   *query;
 	Text		body;
+	bool		begun;			/* the headers are there */
 	bool		answered;		/* the reply below is made */
+	bool		may_gzip;
 	Reply		reply;
-	size_t		dripped;
-	bool		gone;			/* the client left while we waited */
-	bool		waiting;		/* suspended */
 } Exchange;
 
+static struct MHD_Daemon *front;
+static Exchange *waiting;		/* suspended ones */
+
+/* The first that is heard of a request; what it returns becomes its state. */
 static void *
-note_uri(void *arg, const char *uri, struct MHD_Connection *connection)
+begin_exchange(void *arg, const char *uri, struct MHD_Connection *connection)
 {
 	const char *question = strchr(uri, '?');
+	Exchange   *exchange = calloc(1, sizeof(Exchange));
 
 	(void) arg;
-	(void) connection;
-	free(last_query);
-	last_query = strdup(question ? question + 1 : "");
-	return NULL;
+	exchange->connection = connection;
+	exchange->query = strdup(question ? question + 1 : "");
+	return exchange;
 }
 
 static void
-resume(void *arg)
+go_on(Exchange *exchange)
 {
-	Exchange   *exchange = arg;
+	Exchange  **link = &waiting;
 
-	exchange->waiting = false;
+	while (*link != exchange)
+		link = &(*link)->next;
+	*link = exchange->next;
 	MHD_resume_connection(exchange->connection);
+}
+
+static void
+timed_go_on(void *arg)
+{
+	go_on(arg);
+}
+
+/* "delay_ms" below 0: until somebody calls go_on. */
+static void
+make_wait(Exchange *exchange, long delay_ms)
+{
+	exchange->next = waiting;
+	waiting = exchange;
+	MHD_suspend_connection(exchange->connection);
+	if (delay_ms >= 0)
+		timer_add(now_us() + delay_ms * 1000, timed_go_on, exchange);
+}
+
+void
+front_delivered(const char *order_id)
+{
+	Exchange   *next;
+
+	for (Exchange *e = waiting; e != NULL; e = next)
+	{
+		next = e->next;
+		if (e->reply.after[0] != '\0' && strcmp(e->reply.after, order_id) == 0 &&
+			!deliveries_open(order_id))
+			go_on(e);
+	}
+}
+
+void
+front_hang_up(void)
+{
+	Exchange   *next;
+
+	for (Exchange *e = waiting; e != NULL; e = next)
+	{
+		next = e->next;
+		if (e->reply.fate == FATE_HANG || e->reply.after[0] != '\0')
+			go_on(e);
+	}
 }
 
 static void
@@ -69,28 +119,36 @@ drip(void *arg, uint64_t position, char *buffer, size_t max)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	buffer[0] = exchange->reply.body.data[position];
 	if (position > 0)
-	{
-		exchange->waiting = true;
-		MHD_suspend_connection(exchange->connection);
-		timer_add(now_us() + 1000000, resume, exchange);
-	}
+		make_wait(exchange, 1000);
 	return 1;
 }
 
-static enum MHD_Result
-send_reply(Exchange *exchange)
+static struct MHD_Response *
+make_response(Exchange *exchange)
 {
 	Reply	   *reply = &exchange->reply;
+	bool		packed = exchange->may_gzip && reply->body.len > GZIP_MIN &&
+	!reply->drip && gzip_text(&reply->body);
 	struct MHD_Response *response;
-	enum MHD_Result result;
-	char		text[40];
 
 	if (reply->drip)
-		response = MHD_create_response_from_callback(reply->body.len, 1, drip, exchange, NULL);
-	else
-		response = MHD_create_response_from_buffer(reply->body.len,
-												   reply->body.data ? reply->body.data : "",
-												   MHD_RESPMEM_MUST_COPY);
+		return MHD_create_response_from_callback(reply->body.len, 1, drip, exchange, NULL);
+	response = MHD_create_response_from_buffer(reply->body.len,
+											   reply->body.data ? reply->body.data : "",
+											   MHD_RESPMEM_MUST_COPY);
+	if (packed)
+	{
+		MHD_add_response_header(response, "Content-Encoding", "gzip");
+		MHD_add_response_header(response, "Vary", "Accept-Encoding");
+	}
+	return response;
+}
+
+static void
+add_headers(struct MHD_Response *response, const Reply *reply)
+{
+	char		text[40];
+
 	if (reply->body.len > 0)
 		MHD_add_response_header(response, "Content-Type",
 								reply->content_type ? reply->content_type
@@ -106,9 +164,24 @@ send_reply(Exchange *exchange)
 		MHD_add_response_header(response, "Connection", "close");
 	if (reply->status == 401)
 		MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"Bandwidth\"");
-	result = MHD_queue_response(exchange->connection, (unsigned) reply->status, response);
+}
+
+static enum MHD_Result
+send_reply(Exchange *exchange)
+{
+	struct MHD_Response *response = make_response(exchange);
+	enum MHD_Result result;
+
+	add_headers(response, &exchange->reply);
+	result = MHD_queue_response(exchange->connection, (unsigned) exchange->reply.status, response);
 	MHD_destroy_response(response);
 	return result;
+}
+
+static const char *
+header(Exchange *exchange, const char *name)
+{
+	return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
 static void
@@ -116,18 +189,39 @@ make_reply(Exchange *exchange, const char *url, const char *method)
 {
 	Request		request = {.method = method,.path = url,.query = exchange->query,
 		.body = exchange->body.data ? exchange->body.data : "",
-	.body_len = exchange->body.len,.connection = exchange->connection};
+	.body_len = exchange->body.len};
 
-	request.authorization =
-		MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Authorization");
+	request.authorization = header(exchange, "Authorization");
+	request.host = header(exchange, "Host");
 	exchange->reply.status = 200;
 	if (strncmp(url, "/sandbox/", 9) == 0)
 		control_answer(&request, &exchange->reply);
 	else
+	{
+		exchange->may_gzip = config.gzip && gzip_accepted(header(exchange, "Accept-Encoding"));
 		api_answer(&request, &exchange->reply);
+	}
 	for (int i = 0; i < request.part_count; i++)
 		free(request.parts[i]);
 	exchange->answered = true;
+}
+
+/* Suspend it if its reply shall come later, or never; false: now. */
+static bool
+put_off(Exchange *exchange)
+{
+	const Reply *reply = &exchange->reply;
+
+	/* A hanging one ends with a reset, or with the sandbox. */
+	if (reply->fate == FATE_HANG)
+		make_wait(exchange, -1);
+	else if (reply->after[0] != '\0' && deliveries_open(reply->after))
+		make_wait(exchange, -1);
+	else if (reply->delay_ms > 0)
+		make_wait(exchange, reply->delay_ms);
+	else
+		return false;
+	return true;
 }
 
 static enum MHD_Result
@@ -139,13 +233,9 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 
 	(void) arg;
 	(void) version;
-	if (exchange == NULL)
+	if (!exchange->begun)
 	{
-		exchange = calloc(1, sizeof(Exchange));
-		exchange->connection = connection;
-		exchange->query = last_query ? last_query : strdup("");
-		last_query = NULL;
-		*state = exchange;
+		exchange->begun = true;
 		return MHD_YES;
 	}
 	if (*size > 0)
@@ -157,16 +247,8 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 	if (!exchange->answered)
 	{
 		make_reply(exchange, url, method);
-		if (exchange->reply.fate == FATE_HANG || exchange->reply.delay_ms > 0)
-		{
-			exchange->waiting = true;
-			MHD_suspend_connection(connection);
-			/* A hanging one ends with its client, or with the sandbox. */
-			timer_add(now_us() + (exchange->reply.fate == FATE_HANG
-								  ? INT64_C(3600000000)
-								  : exchange->reply.delay_ms * 1000), resume, exchange);
+		if (put_off(exchange))
 			return MHD_YES;
-		}
 	}
 	if (exchange->reply.fate == FATE_RESET)
 		reset_connection(connection);
@@ -207,7 +289,7 @@ front_open(const char *address, int port, int *bound_port)
 							 MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
 							 MHD_OPTION_CONNECTION_LIMIT, 4000u,
 							 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 64 * 1024,
-							 MHD_OPTION_URI_LOG_CALLBACK, note_uri, NULL,
+							 MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, NULL,
 							 MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
 							 MHD_OPTION_END);
 	if (front == NULL)
@@ -237,14 +319,12 @@ front_run(void)
 	MHD_run(front);
 }
 
+/* Whoever still waits is cut off: the library refuses to stop over them. */
 void
 front_close(void)
 {
-	/*
-	 * Suspended connections would block a clean stop; the process ends
-	 * anyway.
-	 */
-	MHD_quiesce_daemon(front);
-	free(last_query);
-	last_query = NULL;
+	timer_cancel(timed_go_on, NULL);
+	while (waiting != NULL)
+		go_on(waiting);
+	MHD_stop_daemon(front);
 }

@@ -1,7 +1,6 @@
 /*
  * journal.c
- *	  What was asked, so that a test can say "one order, one POST"; and the
- *	  enforced rate limit, which counts the same calls.
+ *	  What was asked, so that a test can say "one order, one POST".
  */
 #include "sandbox.h"
 
@@ -27,17 +26,6 @@ static Entry *entries;
 static size_t entry_count;
 static size_t entry_room;
 static long next_seq = 1;
-
-/* Times of the calls of a class within the window, oldest first. */
-typedef struct Window
-{
-	int64_t    *times;
-	size_t		first;
-	size_t		count;
-	size_t		room;
-} Window;
-
-static Window windows[CLASS_COUNT];
 
 void
 journal_add(const Request *request, int64_t at_us, int status, const char *fault)
@@ -136,44 +124,4 @@ journal_clear(void)
 	free(entries);
 	entries = NULL;
 	entry_count = entry_room = 0;
-	limits_clear();
-}
-
-/* At most "burst" calls in any window of burst / per_minute minutes. */
-bool
-limit_allows(Class class, long *reset_epoch_s)
-{
-	Window	   *w = &windows[class];
-	int64_t		now = now_us();
-	int64_t		length = (int64_t) config.burst * 60000000 / config.per_minute;
-
-	while (w->count > 0 && w->times[w->first] <= now - length)
-	{
-		w->first++;
-		w->count--;
-	}
-	if (w->count >= (size_t) config.burst)
-	{
-		*reset_epoch_s = (long) ((w->times[w->first] + length) / 1000000) + 1;
-		return false;
-	}
-	if (w->first + w->count == w->room)
-	{
-		memmove(w->times, w->times + w->first, w->count * sizeof(int64_t));
-		w->first = 0;
-		w->room = (w->count + 1) * 2;
-		w->times = realloc(w->times, w->room * sizeof(int64_t));
-	}
-	w->times[w->first + w->count++] = now;
-	return true;
-}
-
-void
-limits_clear(void)
-{
-	for (int i = 0; i < CLASS_COUNT; i++)
-	{
-		free(windows[i].times);
-		memset(&windows[i], 0, sizeof(Window));
-	}
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-Options		options = {.journal_bodies = true};
+Options		options = {.seed = 1,.journal_bodies = true};
 Config		config;
 
 typedef struct Timer
@@ -28,7 +28,6 @@ static Timer *timers;
 static size_t timer_count;
 static size_t timer_room;
 
-static uint64_t random_state = 1;
 static long default_order_delay_ms = 300;
 static volatile sig_atomic_t stopping;
 
@@ -43,7 +42,7 @@ static const char help[] =
 "                          without either, any credentials are accepted\n"
 "  --account ID            only this account exists (default: every one)\n"
 "  --order-delay MS        how long an order takes (default 300)\n"
-"  --seed N                of the random choices (default 1)\n"
+"  --seed N                of faults with a probability (default 1)\n"
 "  --no-journal-bodies     keep no request bodies in the journal\n"
 "  --help                  this text\n"
 "\n"
@@ -66,21 +65,55 @@ static const char help[] =
 "  POST   /sandbox/restock?tn=          the number is available again\n"
 "  POST   /sandbox/notify[?subscription=]   deliver the body as a callback\n"
 "  POST   /sandbox/config?...           order_delay_ms, toll_free_delay_ms,\n"
-"                                       token_expires_in, enforce_limits,\n"
-"                                       per_minute, burst, open_inventory,\n"
-"                                       callback_auth=eager|challenge,\n"
+"                                       token_expires_in, enforce_limits=on|off,\n"
+"                                       per_minute, burst, open_inventory=on|off,\n"
+"                                       callback_auth=eager|challenge, gzip=on|off,\n"
 "                                       callbacks=on|off, list_lag_ms, seed\n"
-"  POST   /sandbox/faults?kind=...      class, method, path, count, skip,\n"
-"                                       probability, status, delay_ms, code,\n"
-"                                       text, retry_after_s, bytes, stored\n"
+"  POST   /sandbox/faults?kind=...      class, method, path: which requests;\n"
+"                                       skip, count, probability, seed: how often\n"
+"                                       (default: always); status, delay_ms, code,\n"
+"                                       text, retry_after_s, bytes, stored: below\n"
 "  GET, DELETE /sandbox/faults\n"
 "\n"
-"Kinds of faults: delay, status (instead of executing), status_after, refuse\n"
-"(a Bandwidth error: code, text), drop_reply (executed, connection closed),\n"
-"reset_before, reset_after, hang, hang_after, rate_limit (429), code_5086,\n"
-"redirect, malformed, oversize, html, unauthorized, lost_echo, ignore_filter,\n"
-"list_lag; for class=CALLBACK: drop, delay, duplicate, before_reply,\n"
-"malformed, wrong_credentials.\n";
+"Classes of requests: ORDER, SEARCH, DISCONNECT, SUBSCRIPTION, HISTORY,\n"
+"INSERVICE_NPANXX, AVAILABLE_NPANXX, COVERED_RATECENTERS, MOVE_TNS,\n"
+"RESERVATION, TOKEN, OTHER; reading and listing orders is HISTORY.\n"
+"\n"
+"Kinds of faults of requests:\n"
+"  delay            the reply comes after delay_ms; so it does with every kind\n"
+"  status           status (500) and, if given, code and text; not executed\n"
+"  status_after     the same, but executed\n"
+"  refuse           a refusal by Bandwidth: code, text, status (400)\n"
+"  drop_reply       executed, then the connection is closed without a reply\n"
+"  reset_before     connection reset, not executed\n"
+"  reset_after      connection reset, but executed\n"
+"  hang             no reply, ever; not executed\n"
+"  hang_after       no reply, ever; but executed\n"
+"  rate_limit       429; with retry_after_s also X-RateLimit-Reset\n"
+"  code_5086        \"timed out, please resubmit\"; executed only with stored=1\n"
+"  redirect         status (303) to text, or a list without page to its first\n"
+"                   page, or to where nobody listens; executed only with stored=1\n"
+"  malformed        half of the reply\n"
+"  oversize         the reply and then blanks, up to bytes (64 MB)\n"
+"  drip             a byte a second\n"
+"  html             status (500) and a page of HTML; not executed\n"
+"  unauthorized     401\n"
+"  lost_echo        the reply lacks the elements called text, or has text's value\n"
+"                   if that is NAME=VALUE; without text the order type's criteria;\n"
+"                   with stored=1 the request lost them before it was executed\n"
+"  ignore_filter    a list of orders ignores customerOrderId\n"
+"  list_lag         this order is in lists only after delay_ms; or this list\n"
+"                   lacks orders younger than delay_ms\n"
+"\n"
+"Kinds of faults of callbacks (class=CALLBACK):\n"
+"  drop             never sent\n"
+"  delay            sent after delay_ms\n"
+"  duplicate        sent twice\n"
+"  before_reply     this order runs at once, and its callbacks are answered\n"
+"                   before the reply to its POST is sent; counts orders\n"
+"  reorder          sent after a later one has ended, or after delay_ms if given\n"
+"  malformed        half of it\n"
+"  wrong_credentials   with another password\n";
 
 int64_t
 now_us(void)
@@ -109,6 +142,20 @@ timer_add(int64_t due_us, TimerFunction function, void *arg)
 	{
 		due_us, function, arg
 	};
+}
+
+static void
+do_nothing(void *arg)
+{
+	(void) arg;
+}
+
+void
+timer_cancel(TimerFunction function, void *arg)
+{
+	for (size_t i = 0; i < timer_count; i++)
+		if (timers[i].function == function && (arg == NULL || timers[i].arg == arg))
+			timers[i].function = do_nothing;
 }
 
 static Timer
@@ -149,19 +196,23 @@ run_timers(void)
 
 /* xorshift64*: small, seeded, good enough for faults */
 double
-random_unit(void)
+random_unit(uint64_t *state)
 {
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return (double) ((random_state * UINT64_C(2685821657736338717)) >> 11) /
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return (double) ((*state * UINT64_C(2685821657736338717)) >> 11) /
 		(double) (UINT64_C(1) << 53);
 }
 
-void
-random_seed(uint64_t seed)
+/* Neighbouring seeds shall not begin alike. */
+uint64_t
+random_start(uint64_t seed)
 {
-	random_state = seed * 2 + 1;
+	uint64_t	state = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15);
+
+	state = (state ^ (state >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	return (state ^ (state >> 27)) | 1;
 }
 
 void
@@ -170,7 +221,8 @@ config_reset(void)
 	config = (Config)
 	{
 		.order_delay_ms = default_order_delay_ms,.toll_free_delay_ms = 5000,
-			.token_expires_in = 3600,.per_minute = 100,.burst = 800,.callbacks = true
+			.token_expires_in = 3600,.per_minute = 100,.burst = 800,.callbacks = true,
+			.gzip = true,.seed = (long) options.seed
 	};
 }
 
@@ -187,27 +239,54 @@ smaller(long a, long b)
 	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
+/* Milliseconds to sleep, at most; -1: for ever. */
+static long
+sleep_ms(void)
+{
+	long		timeout = smaller(front_timeout_ms(), callbacks_timeout_ms());
+
+	if (timer_count > 0)
+	{
+		int64_t		wait = (timers[0].due_us - now_us() + 999) / 1000;
+
+		timeout = smaller(timeout, wait > 0 ? (long) wait : 0);
+	}
+	return timeout;
+}
+
 static void
 loop(void)
 {
+	sigset_t	none;
 	struct pollfd fds[2] = {{.fd = front_fd(),.events = POLLIN},
 	{.fd = callbacks_fd(),.events = POLLIN}};
 
+	sigemptyset(&none);
 	while (!stopping)
 	{
-		long		timeout = smaller(front_timeout_ms(), callbacks_timeout_ms());
+		long		ms = smaller(sleep_ms(), 1000);
+		struct timespec timeout = {.tv_sec = ms / 1000,.tv_nsec = ms % 1000 * 1000000};
 
-		if (timer_count > 0)
-		{
-			int64_t		wait = (timers[0].due_us - now_us() + 999) / 1000;
-
-			timeout = smaller(timeout, wait > 0 ? (long) wait : 0);
-		}
-		poll(fds, 2, (int) smaller(timeout, 1000));
+		/* Signals come in here only, and so cannot slip past the test. */
+		ppoll(fds, 2, &timeout, &none);
 		run_timers();
 		front_run();
 		callbacks_run();
 	}
+}
+
+static void
+catch_signals(void)
+{
+	sigset_t	ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigprocmask(SIG_BLOCK, &ours, NULL);
+	signal(SIGTERM, stop);
+	signal(SIGINT, stop);
+	signal(SIGPIPE, SIG_IGN);
 }
 
 static bool
@@ -236,6 +315,58 @@ listen_on(const char *listen_at)
 	return true;
 }
 
+static void
+take_option(int option, char *value)
+{
+	switch (option)
+	{
+		case 'u':
+			options.username = value;
+			break;
+		case 'p':
+			options.password = value;
+			break;
+		case 'c':
+			options.client_id = value;
+			break;
+		case 's':
+			options.client_secret = value;
+			break;
+		case 'a':
+			options.account = value;
+			break;
+		case 'd':
+			default_order_delay_ms = atol(value);
+			break;
+		case 'r':
+			options.seed = strtoull(value, NULL, 10);
+			break;
+		case 'b':
+			options.journal_bodies = false;
+			break;
+	}
+}
+
+static void
+forget_everything(void)
+{
+	orders_reset();
+	subscriptions_reset();
+	inventory_reset();
+	faults_clear();
+	journal_clear();
+	limits_clear();
+	free(timers);
+}
+
+/* Half of a pair of credentials would be one that nobody can present. */
+static bool
+options_fit(void)
+{
+	return (options.username == NULL) == (options.password == NULL) &&
+		(options.client_id == NULL) == (options.client_secret == NULL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -253,53 +384,22 @@ main(int argc, char **argv)
 		{NULL, 0, NULL, 0}
 	};
 	const char *listen_at = NULL;
+	bool		usable = true;
 	int			c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
 	{
-		switch (c)
-		{
-			case 'l':
-				listen_at = optarg;
-				break;
-			case 'u':
-				options.username = optarg;
-				break;
-			case 'p':
-				options.password = optarg;
-				break;
-			case 'c':
-				options.client_id = optarg;
-				break;
-			case 's':
-				options.client_secret = optarg;
-				break;
-			case 'a':
-				options.account = optarg;
-				break;
-			case 'd':
-				default_order_delay_ms = atol(optarg);
-				break;
-			case 'r':
-				random_seed(strtoull(optarg, NULL, 10));
-				break;
-			case 'b':
-				options.journal_bodies = false;
-				break;
-			case 'h':
-				fputs(help, stdout);
-				return 0;
-			default:
-				fputs("Try: bw-sandbox --help\n", stderr);
-				return 2;
-		}
+		if (c == 'h')
+			return fputs(help, stdout) < 0;
+		if (c == 'l')
+			listen_at = optarg;
+		usable = usable && c != '?';
+		take_option(c, optarg);
 	}
 	config_reset();
-	signal(SIGTERM, stop);
-	signal(SIGINT, stop);
-	signal(SIGPIPE, SIG_IGN);
+	catch_signals();
 	curl_global_init(CURL_GLOBAL_ALL);
-	if (!callbacks_open() || !listen_on(listen_at))
+	if (!usable || !options_fit() || !callbacks_open() || !listen_on(listen_at))
 	{
 		fputs("Try: bw-sandbox --help\n", stderr);
 		return 2;
@@ -307,12 +407,7 @@ main(int argc, char **argv)
 	loop();
 	front_close();
 	callbacks_close();
-	orders_reset();
-	subscriptions_reset();
-	inventory_reset();
-	faults_clear();
-	journal_clear();
-	free(timers);
+	forget_everything();
 	curl_global_cleanup();
 	return 0;
 }

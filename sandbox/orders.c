@@ -15,6 +15,9 @@
 #define QUANTITY_MAX 5000
 #define ID_LEN 36
 
+/* Rows of one page of a list, at most. */
+#define LIST_MAX 1000
+
 typedef struct Order
 {
 	char		id[ID_LEN + 1];
@@ -26,7 +29,6 @@ typedef struct Order
 	char	   *peer;
 	bool		partial;
 	bool		back_order;
-	bool		lost_echo;
 	Criteria	criteria;
 	char	   *echo;			/* XML of the order type, as echoed */
 	Number	   *requested;
@@ -39,12 +41,14 @@ typedef struct Order
 	const char **failed_codes;
 	long		failed_count;
 	int64_t		created_us;
+	int64_t		listed_us;		/* not in lists before */
 	int64_t		modified_us;
 } Order;
 
 static Order **orders;
 static long order_count;
 static long order_room;
+static uint64_t id_random = 1;
 
 static void run_order(void *arg);
 
@@ -104,11 +108,11 @@ new_order(void)
 		orders = realloc(orders, (size_t) order_room * sizeof(Order *));
 	}
 	snprintf(order->id, sizeof(order->id), "%08lx-%04x-%04x-%04x-%012llx",
-			 (unsigned long) order_count, (unsigned) (random_unit() * 65536),
-			 (unsigned) (random_unit() * 65536), (unsigned) (random_unit() * 65536),
-			 (unsigned long long) (random_unit() * 281474976710656.0));
+			 (unsigned long) order_count, (unsigned) (random_unit(&id_random) * 65536),
+			 (unsigned) (random_unit(&id_random) * 65536), (unsigned) (random_unit(&id_random) * 65536),
+			 (unsigned long long) (random_unit(&id_random) * 281474976710656.0));
 	order->status = "RECEIVED";
-	order->created_us = order->modified_us = now_us();
+	order->created_us = order->modified_us = order->listed_us = now_us();
 	orders[order_count++] = order;
 	return order;
 }
@@ -137,6 +141,7 @@ orders_reset(void)
 	free(orders);
 	orders = NULL;
 	order_count = order_room = 0;
+	timer_cancel(run_order, NULL);
 }
 
 static bool
@@ -307,21 +312,39 @@ check_numbers(const Order *order, bool bad, const char **text)
 	return NULL;
 }
 
+static bool
+is_known(const xmlNode *node)
+{
+	static const char *const known[] = {
+		"TelephoneNumberList", "ReservationIdList", "AreaCode", "NpaNxx",
+		"NpaNxxX", "RateCenter", "City", "State", "Zip", "Lata", "LATA",
+		"LocalVanity", "TollFreeVanity", "TollFreeWildCardPattern", "EndsIn",
+		"EnableLCA", "EnableTNDetail", "Quantity", "CountryCodeA3",
+		"DisconnectMode", "Protected"
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp((const char *) node->name, known[i]) == 0)
+			return true;
+	return node->type != XML_ELEMENT_NODE;
+}
+
+/* Elements that nobody knows are dropped without a word. */
 static void
-add_type_echo(Order *order, xmlNode *type, bool lost)
+add_type_echo(Order *order, xmlNode *type)
 {
 	xmlBuffer  *buffer = xmlBufferCreate();
+	xmlNode    *next;
 
-	if (lost)
-		for (xmlNode *child = type->children, *next; child != NULL; child = next)
+	for (xmlNode *child = type->children; child != NULL; child = next)
+	{
+		next = child->next;
+		if (!is_known(child))
 		{
-			next = child->next;
-			if (strcmp((const char *) child->name, "Quantity") != 0)
-			{
-				xmlUnlinkNode(child);
-				xmlFreeNode(child);
-			}
+			xmlUnlinkNode(child);
+			xmlFreeNode(child);
 		}
+	}
 	xmlNodeDump(buffer, type->doc, type, 0, 0);
 	order->echo = strdup((const char *) xmlBufferContent(buffer));
 	xmlBufferFree(buffer);
@@ -351,6 +374,32 @@ remove_last_order(void)
 	free_order(orders[--order_count]);
 }
 
+static const char *
+check_criteria(const Order *order, xmlNode *type, const char **text)
+{
+	const Criteria *c = &order->criteria;
+	bool		quantity = xml_child(type, "Quantity") != NULL;
+
+	if (order->quantity < 1 || order->quantity > QUANTITY_MAX)
+	{
+		*text = "The quantity is invalid";
+		return "5215";
+	}
+	if (strcmp(order->type, "AreaCodeSearchAndOrderType") == 0 &&
+		(!quantity || !c->area_code[0]))
+	{
+		*text = "AreaCode and Quantity are required";
+		return "5198";
+	}
+	if (strcmp(order->type, "TollFreeVanitySearchAndOrderType") == 0 &&
+		(!quantity || !c->toll_free_vanity[0]))
+	{
+		*text = "TollFreeVanity and Quantity are required";
+		return "5199";
+	}
+	return NULL;
+}
+
 static Order *
 make_order(xmlNode *root, xmlNode *type, const char **code, const char **text)
 {
@@ -375,8 +424,7 @@ make_order(xmlNode *root, xmlNode *type, const char **code, const char **text)
 	{
 		read_criteria(type, &order->criteria);
 		order->quantity = xml_child_int(type, "Quantity", QUANTITY_MAX);
-		if (order->quantity < 1 || order->quantity > QUANTITY_MAX)
-			*code = "5215", *text = "The quantity is invalid";
+		*code = check_criteria(order, type, text);
 	}
 	return order;
 }
@@ -403,36 +451,75 @@ reserve_requested(Order *order, long index)
 	}
 }
 
-static void
-create_order(Request *request, Reply *reply)
+/* Reply to a body that is no order; NULL: it was answered. */
+static xmlNode *
+read_type(xmlNode *root, Reply *reply)
 {
-	xmlDoc	   *doc = xml_read(request->body, request->body_len);
-	xmlNode    *root = doc ? xmlDocGetRootElement(doc) : NULL;
-	xmlNode    *type;
+	xmlNode    *type = root ? order_type(root) : NULL;
 	const char *text = NULL;
 	const char *code;
-	Order	   *order;
-	long		index;
-	long		delay_ms;
 
 	if (root == NULL || strcmp((const char *) root->name, "Order") != 0)
 	{
 		reply_error(reply, 400, "OrderResponse", "5087", "The order type is not valid");
-		xmlFreeDoc(doc);
-		return;
+		return NULL;
 	}
-	type = order_type(root);
 	if (type == NULL && xml_child(root, "TelephoneNumberList") != NULL)
 	{
 		/* Bandwidth's CLI notes say that this ends in an internal error. */
 		reply->status = 500;
-		xmlFreeDoc(doc);
-		return;
+		return NULL;
 	}
 	code = check_order(root, type, &text);
 	if (code != NULL)
 	{
 		reply_error(reply, 400, "OrderResponse", code, text);
+		return NULL;
+	}
+	return type;
+}
+
+static void
+confirm_order(const Order *order, const char *account, Reply *reply)
+{
+	reply->status = 201;
+	snprintf(reply->location, sizeof(reply->location),
+			 "https://dashboard.bandwidth.com/api/accounts/%s/orders/%s",
+			 account, order->id);
+	text_add(&reply->body, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><OrderResponse>");
+	add_order_echo(&reply->body, order, true, false);
+	text_add(&reply->body, "<OrderStatus>RECEIVED</OrderStatus></OrderResponse>");
+}
+
+/* After its delay; or at once, and then the reply waits for the callbacks. */
+static void
+schedule_order(const Order *order, long index, Reply *reply)
+{
+	bool		toll_free = order->criteria.pattern[0] || order->criteria.toll_free_vanity[0] ||
+	(order->requested_count > 0 && is_toll_free(order->requested[0]));
+	long		delay_ms = toll_free ? config.toll_free_delay_ms : config.order_delay_ms;
+
+	if (fault_for_callback(true) != NULL)
+	{
+		snprintf(reply->after, sizeof(reply->after), "%s", order->id);
+		run_order((void *) index);
+	}
+	else
+		timer_add(now_us() + delay_ms * 1000, run_order, (void *) index);
+}
+
+static void
+create_order(Request *request, Reply *reply)
+{
+	xmlDoc	   *doc = xml_read(request->body, request->body_len);
+	xmlNode    *root = doc ? xmlDocGetRootElement(doc) : NULL;
+	xmlNode    *type = read_type(root, reply);
+	const char *text = NULL;
+	const char *code = NULL;
+	Order	   *order;
+
+	if (type == NULL)
+	{
 		xmlFreeDoc(doc);
 		return;
 	}
@@ -441,24 +528,17 @@ create_order(Request *request, Reply *reply)
 	{
 		reply_error(reply, 400, "OrderResponse", code, text);
 		remove_last_order();
-		xmlFreeDoc(doc);
-		return;
 	}
-	index = order_count - 1;
-	add_type_echo(order, type, false);
+	else
+	{
+		add_type_echo(order, type);
+		if (fault_is(request->fault, "list_lag"))
+			order->listed_us += request->fault->delay_ms * 1000;
+		reserve_requested(order, order_count - 1);
+		confirm_order(order, request->parts[1], reply);
+		schedule_order(order, order_count - 1, reply);
+	}
 	xmlFreeDoc(doc);
-	reserve_requested(order, index);
-	reply->status = 201;
-	snprintf(reply->location, sizeof(reply->location),
-			 "https://dashboard.bandwidth.com/api/accounts/%s/orders/%s",
-			 request->parts[1], order->id);
-	text_add(&reply->body, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><OrderResponse>");
-	add_order_echo(&reply->body, order, true, false);
-	text_add(&reply->body, "<OrderStatus>RECEIVED</OrderStatus></OrderResponse>");
-	delay_ms = (order->requested_count > 0 && is_toll_free(order->requested[0])) ||
-		order->criteria.pattern[0] || order->criteria.toll_free_vanity[0]
-		? config.toll_free_delay_ms : config.order_delay_ms;
-	timer_add(now_us() + delay_ms * 1000, run_order, (void *) index);
 }
 
 /* --- carrying orders out --- */
@@ -676,62 +756,101 @@ add_row(Text *out, const Order *order, const char *account)
 }
 
 static bool
-row_matches(const Order *order, bool disconnect, const char *label, const char *status)
+row_matches(const Order *order, bool disconnect, const char *label, const char *status,
+			long lag_ms)
 {
 	return order->disconnect == disconnect &&
-		order->created_us <= now_us() - config.list_lag_ms * 1000 &&
+		order->listed_us <= now_us() - lag_ms * 1000 &&
 		(label == NULL || (order->customer_order_id && strcmp(order->customer_order_id, label) == 0)) &&
 		(status == NULL || strcasecmp(order->status, status) == 0);
 }
 
-/* "page" is the id of the first row wanted; "1" is the first page. */
-static void
-list_orders(Request *request, Reply *reply, bool disconnect)
+typedef struct Listing
 {
-	char	   *page = parameter(request, "page");
-	char	   *label = disconnect ? NULL : parameter(request, "customerOrderId");
-	char	   *status = parameter(request, "status");
-	long		size = parameter_int(request, "size", 300);
-	bool		started = page == NULL || strcmp(page, "1") == 0;
-	const char *next = NULL;
-	Text		rows = {0};
-	long		shown = 0;
-	long		total = 0;
+	bool		disconnect;
+	char	   *page;			/* id of the first row wanted, or "1" */
+	char	   *label;
+	char	   *status;
+	long		size;
+	long		lag_ms;
+	Text		rows;
+	long		shown;
+	long		total;
+	const char *next;
+} Listing;
+
+static void
+read_listing(const Request *request, Listing *l)
+{
+	const Fault *fault = request->fault;
+
+	l->page = parameter(request, "page");
+	l->label = l->disconnect || fault_is(fault, "ignore_filter")
+		? NULL : parameter(request, "customerOrderId");
+	l->status = parameter(request, "status");
+	l->size = parameter_int(request, "size", 300);
+	if (l->size < 1 || l->size > LIST_MAX)
+		l->size = LIST_MAX;
+	l->lag_ms = fault_is(fault, "list_lag") ? fault->delay_ms : config.list_lag_ms;
+}
+
+static void
+collect_rows(Listing *l, const char *account)
+{
+	bool		started = l->page == NULL || strcmp(l->page, "1") == 0;
 
 	for (long i = 0; i < order_count; i++)
 	{
-		if (!row_matches(orders[i], disconnect, label, status))
+		if (!row_matches(orders[i], l->disconnect, l->label, l->status, l->lag_ms))
 			continue;
-		total++;
-		started = started || strcmp(orders[i]->id, page) == 0;
+		l->total++;
+		started = started || strcmp(orders[i]->id, l->page) == 0;
 		if (!started)
 			continue;
-		if (shown == size && next == NULL)
-			next = orders[i]->id;
-		if (shown < size)
+		if (l->shown == l->size)
 		{
-			add_row(&rows, orders[i], request->parts[1]);
-			shown++;
+			if (l->next == NULL)
+				l->next = orders[i]->id;
+			continue;
 		}
+		add_row(&l->rows, orders[i], account);
+		l->shown++;
 	}
-	if (shown == 0)
+}
+
+static void
+add_link(Text *out, const Listing *l, const char *account, const char *rel, const char *page)
+{
+	text_add(out, "<%s>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/%s"
+			 "?page=%s&amp;size=%ld&gt;;rel=\"%s\";</%s>",
+			 rel, account, l->disconnect ? "disconnects" : "orders", page, l->size, rel, rel);
+}
+
+static void
+list_orders(Request *request, Reply *reply, bool disconnect)
+{
+	Listing		l = {.disconnect = disconnect};
+	const char *account = request->parts[1];
+
+	read_listing(request, &l);
+	collect_rows(&l, account);
+	if (l.shown == 0)
 		reply->status = 204;
 	else
 	{
 		text_add(&reply->body, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>"
-				 "<ResponseSelectWrapper><ListOrderIdUserIdDate><TotalCount>%ld</TotalCount><Links>"
-				 "<first>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/orders?page=1&amp;size=%ld&gt;;rel=\"first\";</first>",
-				 total, request->parts[1], size);
-		if (next != NULL)
-			text_add(&reply->body,
-					 "<next>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/orders?page=%s&amp;size=%ld&gt;;rel=\"next\";</next>",
-					 request->parts[1], next, size);
-		text_add(&reply->body, "</Links>%s</ListOrderIdUserIdDate></ResponseSelectWrapper>", rows.data);
+				 "<ResponseSelectWrapper><ListOrderIdUserIdDate><TotalCount>%ld</TotalCount><Links>",
+				 l.total);
+		add_link(&reply->body, &l, account, "first", "1");
+		if (l.next != NULL)
+			add_link(&reply->body, &l, account, "next", l.next);
+		text_add(&reply->body, "</Links>%s</ListOrderIdUserIdDate></ResponseSelectWrapper>",
+				 l.rows.data);
 	}
-	text_free(&rows);
-	free(page);
-	free(label);
-	free(status);
+	text_free(&l.rows);
+	free(l.page);
+	free(l.label);
+	free(l.status);
 }
 
 static void
@@ -823,7 +942,7 @@ create_disconnect(Request *request, Reply *reply)
 	order->quantity = order->requested_count;
 	order->failed = calloc((size_t) order->requested_count + 1, sizeof(Number));
 	order->failed_codes = calloc((size_t) order->requested_count + 1, sizeof(char *));
-	add_type_echo(order, type, false);
+	add_type_echo(order, type);
 	xmlFreeDoc(doc);
 	reply->status = 201;
 	snprintf(reply->location, sizeof(reply->location),

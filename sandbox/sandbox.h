@@ -45,6 +45,7 @@ typedef struct Options
 	const char *client_id;
 	const char *client_secret;
 	const char *account;		/* NULL: every account exists */
+	uint64_t	seed;
 	bool		journal_bodies;
 } Options;
 
@@ -61,6 +62,8 @@ typedef struct Config
 	bool		eager_credentials;	/* callbacks carry them at once */
 	bool		callbacks;
 	long		list_lag_ms;
+	bool		gzip;
+	long		seed;			/* of the faults to come */
 } Config;
 
 extern Options options;
@@ -69,9 +72,12 @@ extern Config config;
 int64_t		now_us(void);
 typedef void (*TimerFunction) (void *arg);
 void		timer_add(int64_t due_us, TimerFunction function, void *arg);
+void		timer_cancel(TimerFunction function, void *arg);	/* NULL: every arg */
 void		config_reset(void);
-double		random_unit(void);	/* 0 <= x < 1, seeded */
-void		random_seed(uint64_t seed);
+
+/* 0 <= x < 1.  Every user of it has a state of its own, and its own order. */
+double		random_unit(uint64_t *state);
+uint64_t	random_start(uint64_t seed);
 
 /* --- requests and replies --- */
 typedef enum Class
@@ -92,12 +98,13 @@ typedef struct Request
 	const char *path;			/* whole */
 	const char *query;			/* raw, never NULL */
 	const char *authorization;	/* NULL: none */
+	const char *host;			/* as the client calls us, NULL: not said */
 	const char *body;
 	size_t		body_len;
 	char	   *parts[MAX_PARTS];	/* path below the prefix, split */
 	int			part_count;
 	Class		class;
-	void	   *connection;		/* of the HTTP front */
+	const struct Fault *fault;	/* that strikes it, NULL: none */
 } Request;
 
 typedef enum Fate
@@ -118,6 +125,7 @@ typedef struct Reply
 	Fate		fate;
 	long		delay_ms;
 	bool		drip;			/* a byte a second */
+	char		after[40];		/* the order whose callbacks go first */
 } Reply;
 
 /* Value of a query or form parameter, malloc'd; NULL: not given. */
@@ -129,7 +137,13 @@ bool		front_open(const char *address, int port, int *bound_port);
 void		front_run(void);
 int			front_fd(void);
 long		front_timeout_ms(void);
+void		front_delivered(const char *order_id);	/* a callback has ended */
+void		front_hang_up(void);	/* on those that wait without a limit */
 void		front_close(void);
+
+/* --- gzip.c --- */
+bool		gzip_accepted(const char *accept_encoding); /* NULL: no header */
+bool		gzip_text(Text *text);
 
 /* --- api.c: which resource answers --- */
 void		api_answer(Request *request, Reply *reply);
@@ -216,13 +230,31 @@ void		disconnects_answer(Request *request, Reply *reply);
 void		tns_answer(Request *request, Reply *reply);
 void		inservice_answer(Request *request, Reply *reply);
 
-/* --- subscriptions.c: and callbacks --- */
+/* --- subscriptions.c: and whom they tell --- */
 void		subscriptions_answer(Request *request, Reply *reply);
 void		notify_order(const char *kind, const char *order_id, const char *customer_order_id,
 						 const char *status, const char *message,
 						 const Number *numbers, long count, bool final);
 void		notify_raw(const char *body, const char *subscription);
 void		subscriptions_reset(void);
+void		subscription_note(const char *id, const char *status);
+
+/* --- callbacks.c: their delivery --- */
+typedef struct Delivery
+{
+	const char *subscription;
+	const char *order_id;		/* NULL: of none */
+	const char *url;
+	const char *username;		/* NULL: no credentials */
+	const char *password;
+	const char *body;
+	long		delay_ms;
+	bool		hold;			/* until a later one has ended */
+} Delivery;
+
+void		delivery_start(const Delivery *delivery);	/* copies it */
+bool		deliveries_open(const char *order_id);
+void		callbacks_reset(void);
 void		callbacks_json(Text *out);
 void		callbacks_run(void);
 int			callbacks_fd(void);
@@ -241,7 +273,8 @@ typedef struct Fault
 	long		count;			/* -1: without end */
 	long		skip;
 	double		probability;
-	long		status;
+	uint64_t	random;
+	long		status;			/* 0: what is usual for the kind */
 	long		delay_ms;
 	char		code[12];
 	char		text[120];
@@ -252,7 +285,9 @@ typedef struct Fault
 
 /* The fault that strikes this request, NULL: none; kinds of callbacks apart. */
 const Fault *fault_for(const Request *request);
-const Fault *fault_for_callback(void);
+
+/* Of a callback; "early": whether it shall come before the order's reply. */
+const Fault *fault_for_callback(bool early);
 void		fault_add(const Request *request, Reply *reply);
 void		faults_json(Text *out);
 void		faults_clear(void);
@@ -265,18 +300,27 @@ void		journal_json(const Request *filter, Text *out);
 long		journal_count(const Request *filter);
 void		journal_clear(void);
 
-/* Is this call within the enforced limit? */
-bool		limit_allows(Class class, long *reset_epoch_s);
+/* --- limits.c --- */
+
+/* Is this call within the enforced limit?  Counts it if so. */
+bool		limit_allows(const Request *request, long *reset_epoch_s);
 void		limits_clear(void);
 
 /* --- control.c --- */
 void		control_answer(Request *request, Reply *reply);
 
-/* --- xml.c: reading --- */
+/* --- text.c: reading XML --- */
 xmlDoc	   *xml_read(const char *data, size_t len);
 xmlNode    *xml_child(xmlNode *node, const char *name); /* NULL: none */
 char	   *xml_child_text(xmlNode *node, const char *name);	/* malloc'd, NULL: none */
 bool		xml_child_bool(xmlNode *node, const char *name, bool otherwise);
 long		xml_child_int(xmlNode *node, const char *name, long otherwise);
+
+/*
+ * A copy of a document without the elements called "what", or with another
+ * text in them if it is "NAME=TEXT".  If it is "": without all that an order's
+ * type holds, the quantity excepted.  Malloc'd; NULL: no document.
+ */
+char	   *xml_edit(const char *data, size_t len, const char *what);
 
 #endif

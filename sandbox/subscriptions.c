@@ -1,18 +1,11 @@
 /*
  * subscriptions.c
- *	  Subscriptions, and the callbacks that they cause.
- *
- * Bandwidth's "Webhooks": the first request carries no credentials and wants a
- * challenge, only 200 counts, nothing is repeated, and the outcome of the last
- * delivery is the subscription's Status.
+ *	  Subscriptions, and whom an order's new state is told to.
  */
 #include "sandbox.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 typedef struct Subscription
 {
@@ -31,40 +24,9 @@ typedef struct Subscription
 	bool		removed;
 } Subscription;
 
-typedef struct Delivery
-{
-	char		subscription[40];
-	char		order_id[40];
-	char	   *url;
-	char	   *body;
-	char	   *username;
-	char	   *password;
-	bool		with_credentials;
-	CURL	   *easy;
-	struct curl_slist *headers;
-	int64_t		at_us;
-} Delivery;
-
-typedef struct Delivered
-{
-	char		subscription[40];
-	char		order_id[40];
-	long		status;
-	int64_t		at_us;
-} Delivered;
-
 static Subscription **subscriptions;
 static long subscription_count;
-
-static Delivered *delivered;
-static long delivered_count;
-static long delivered_room;
-
-static CURLM *multi;
-static int	epoll_set = -1;
-static int64_t curl_due_us = -1;
-
-static void send_delivery(Delivery *delivery);
+static uint64_t id_random = 1;
 
 /* --- the resource --- */
 
@@ -93,9 +55,6 @@ subscriptions_reset(void)
 	free(subscriptions);
 	subscriptions = NULL;
 	subscription_count = 0;
-	free(delivered);
-	delivered = NULL;
-	delivered_count = delivered_room = 0;
 }
 
 static bool
@@ -185,7 +144,7 @@ create(Request *request, Reply *reply)
 		}
 	}
 	snprintf(s->id, sizeof(s->id), "%08lx-5ub5-4000-8000-%012llx", subscription_count,
-			 (unsigned long long) (random_unit() * 281474976710656.0));
+			 (unsigned long long) (random_unit(&id_random) * 281474976710656.0));
 	subscriptions = realloc(subscriptions,
 							((size_t) subscription_count + 1) * sizeof(Subscription *));
 	subscriptions[subscription_count++] = s;
@@ -285,140 +244,7 @@ subscriptions_answer(Request *request, Reply *reply)
 	}
 }
 
-/* --- deliveries --- */
-
-static size_t
-ignore_body(char *data, size_t size, size_t count, void *arg)
-{
-	(void) data;
-	(void) arg;
-	return size * count;
-}
-
-static void
-free_delivery(Delivery *d)
-{
-	if (d->easy != NULL)
-	{
-		curl_multi_remove_handle(multi, d->easy);
-		curl_easy_cleanup(d->easy);
-	}
-	curl_slist_free_all(d->headers);
-	free(d->url);
-	free(d->body);
-	free(d->username);
-	free(d->password);
-	free(d);
-}
-
-static bool
-to_loopback(const char *url)
-{
-	const char *host = strstr(url, "://");
-
-	return host != NULL && (strncmp(host + 3, "127.", 4) == 0 ||
-							strncmp(host + 3, "localhost", 9) == 0);
-}
-
-static void
-send_delivery(Delivery *d)
-{
-	CURL	   *easy = curl_easy_init();
-
-	d->easy = easy;
-	d->at_us = now_us();
-	if (d->headers == NULL)
-	{
-		d->headers = curl_slist_append(NULL, "Content-Type: application/xml; charset=utf-8");
-		d->headers = curl_slist_append(d->headers, "Expect:");
-	}
-	curl_easy_setopt(easy, CURLOPT_URL, to_loopback(d->url) ? d->url : "http://127.0.0.1:1/refused");
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, d);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, d->body);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, d->headers);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore_body);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 10000L);
-	/* Loopback only: a certificate of the test's own is as good as any. */
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-	if (d->with_credentials)
-	{
-		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
-		curl_easy_setopt(easy, CURLOPT_USERNAME, d->username);
-		curl_easy_setopt(easy, CURLOPT_PASSWORD, d->password);
-	}
-	curl_multi_add_handle(multi, easy);
-}
-
-static void
-timed_delivery(void *arg)
-{
-	send_delivery(arg);
-}
-
-static void
-start_delivery(const Subscription *s, const char *order_id, const char *body,
-			   long delay_ms, bool wrong_credentials)
-{
-	Delivery   *d = calloc(1, sizeof(Delivery));
-
-	snprintf(d->subscription, sizeof(d->subscription), "%s", s->id);
-	snprintf(d->order_id, sizeof(d->order_id), "%s", order_id ? order_id : "");
-	d->url = strdup(s->url);
-	d->body = strdup(body);
-	d->username = copy_string(s->username);
-	d->password = wrong_credentials ? strdup("wrong") : copy_string(s->password);
-	d->with_credentials = s->username != NULL && config.eager_credentials;
-	timer_add(now_us() + delay_ms * 1000, timed_delivery, d);
-}
-
-static void
-note_delivered(const Delivery *d, long status)
-{
-	Delivered  *row;
-
-	if (delivered_count == delivered_room)
-	{
-		delivered_room = delivered_room ? delivered_room * 2 : 256;
-		delivered = realloc(delivered, (size_t) delivered_room * sizeof(Delivered));
-	}
-	row = &delivered[delivered_count++];
-	snprintf(row->subscription, sizeof(row->subscription), "%s", d->subscription);
-	snprintf(row->order_id, sizeof(row->order_id), "%s", d->order_id);
-	row->status = status;
-	row->at_us = d->at_us;
-}
-
-/* A challenge is answered once; every other outcome is the last word. */
-static void
-finish_delivery(Delivery *d, CURLcode code)
-{
-	Subscription *s = find(d->subscription);
-	long		status = 0;
-	char		answer[200];
-
-	if (code == CURLE_OK)
-		curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (status == 401 && !d->with_credentials && d->username != NULL)
-	{
-		curl_multi_remove_handle(multi, d->easy);
-		curl_easy_cleanup(d->easy);
-		d->with_credentials = true;
-		send_delivery(d);
-		return;
-	}
-	if (status == 200)
-		snprintf(answer, sizeof(answer), "200 OK");
-	else
-		snprintf(answer, sizeof(answer), "%ld %s", status,
-				 code == CURLE_OK ? "" : curl_easy_strerror(code));
-	if (s != NULL)
-		snprintf(s->status, sizeof(s->status), "%s", answer);
-	note_delivered(d, status);
-	free_delivery(d);
-}
+/* --- whom to tell --- */
 
 static void
 build_notification(Text *body, const Subscription *s, const char *kind,
@@ -441,33 +267,49 @@ build_notification(Text *body, const Subscription *s, const char *kind,
 	text_add(body, "</CompletedTelephoneNumbers></Notification>");
 }
 
+static void
+deliver(const Subscription *s, const char *order_id, const char *body, const Fault *fault)
+{
+	Delivery	delivery = {.subscription = s->id,.order_id = order_id,.url = s->url,
+		.username = s->username,.password = s->password,.body = body,
+		.delay_ms = fault ? fault->delay_ms : 0,
+	.hold = fault_is(fault, "reorder")};
+
+	if (fault_is(fault, "wrong_credentials") && s->password != NULL)
+		delivery.password = "wrong";
+	delivery_start(&delivery);
+}
+
+static bool
+concerns(const Subscription *s, const char *kind, const char *order_id)
+{
+	return alive(s) && s->url != NULL && same_text(s->order_type, kind) &&
+		(s->order_id == NULL || strcmp(s->order_id, order_id) == 0);
+}
+
 void
 notify_order(const char *kind, const char *order_id, const char *customer_order_id,
 			 const char *status, const char *message,
 			 const Number *numbers, long count, bool final)
 {
-	for (long i = 0; i < subscription_count; i++)
+	for (long i = 0; i < subscription_count && config.callbacks; i++)
 	{
 		Subscription *s = subscriptions[i];
 		const Fault *fault;
 		Text		body = {0};
 
-		if (!alive(s) || s->url == NULL || !same_text(s->order_type, kind) ||
-			(s->order_id != NULL && strcmp(s->order_id, order_id) != 0) || !config.callbacks)
+		if (!concerns(s, kind, order_id))
 			continue;
-		fault = fault_for_callback();
+		fault = fault_for_callback(false);
+		build_notification(&body, s, kind, order_id, customer_order_id, status,
+						   message, numbers, count);
+		if (fault_is(fault, "malformed"))
+			body.data[body.len / 2] = '\0';
 		if (!fault_is(fault, "drop"))
-		{
-			build_notification(&body, s, kind, order_id, customer_order_id, status,
-							   message, numbers, count);
-			if (fault_is(fault, "malformed"))
-				body.data[body.len / 2] = '\0';
-			start_delivery(s, order_id, body.data, fault ? fault->delay_ms : 0,
-						   fault_is(fault, "wrong_credentials"));
-			if (fault_is(fault, "duplicate"))
-				start_delivery(s, order_id, body.data, fault->delay_ms, false);
-			text_free(&body);
-		}
+			deliver(s, order_id, body.data, fault);
+		if (fault_is(fault, "duplicate"))
+			deliver(s, order_id, body.data, fault);
+		text_free(&body);
 		/* "Subscriptions": one that is bound to an order ends with it. */
 		if (final && s->order_id != NULL)
 			s->removed = true;
@@ -480,108 +322,14 @@ notify_raw(const char *body, const char *subscription)
 	for (long i = 0; i < subscription_count; i++)
 		if (alive(subscriptions[i]) && subscriptions[i]->url != NULL &&
 			(subscription == NULL || strcmp(subscriptions[i]->id, subscription) == 0))
-			start_delivery(subscriptions[i], NULL, body, 0, false);
+			deliver(subscriptions[i], NULL, body, NULL);
 }
 
 void
-callbacks_json(Text *out)
+subscription_note(const char *id, const char *status)
 {
-	text_add(out, "[");
-	for (long i = 0; i < delivered_count; i++)
-		text_add(out, "%s{\"subscription_id\":\"%s\",\"order_id\":\"%s\",\"status\":%ld,\"at_us\":%lld}",
-				 i ? ",\n" : "", delivered[i].subscription, delivered[i].order_id,
-				 delivered[i].status, (long long) delivered[i].at_us);
-	text_add(out, "]");
-}
+	Subscription *s = find(id);
 
-/* --- libcurl's sockets in an epoll set --- */
-
-static int
-watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-	struct epoll_event event = {0};
-
-	(void) easy;
-	(void) arg;
-	(void) known;
-	if (what == CURL_POLL_REMOVE)
-		return epoll_ctl(epoll_set, EPOLL_CTL_DEL, fd, NULL), 0;
-	event.data.fd = fd;
-	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
-	if (epoll_ctl(epoll_set, EPOLL_CTL_MOD, fd, &event) != 0)
-		epoll_ctl(epoll_set, EPOLL_CTL_ADD, fd, &event);
-	return 0;
-}
-
-static int
-watch_timer(CURLM *m, long timeout_ms, void *arg)
-{
-	(void) m;
-	(void) arg;
-	curl_due_us = timeout_ms < 0 ? -1 : now_us() + timeout_ms * 1000;
-	return 0;
-}
-
-bool
-callbacks_open(void)
-{
-	epoll_set = epoll_create1(EPOLL_CLOEXEC);
-	multi = curl_multi_init();
-	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, watch_timer);
-	curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 64L);
-	return epoll_set >= 0 && multi != NULL;
-}
-
-int
-callbacks_fd(void)
-{
-	return epoll_set;
-}
-
-long
-callbacks_timeout_ms(void)
-{
-	int64_t		wait;
-
-	if (curl_due_us < 0)
-		return -1;
-	wait = (curl_due_us - now_us() + 999) / 1000;
-	return wait > 0 ? (long) wait : 0;
-}
-
-void
-callbacks_run(void)
-{
-	struct epoll_event events[64];
-	int			n = epoll_wait(epoll_set, events, 64, 0);
-	int			running;
-	int			left;
-	CURLMsg    *message;
-
-	for (int i = 0; i < n; i++)
-		curl_multi_socket_action(multi, events[i].data.fd,
-								 (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-								 (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0), &running);
-	if (curl_due_us >= 0 && curl_due_us <= now_us())
-	{
-		curl_due_us = -1;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
-	while ((message = curl_multi_info_read(multi, &left)) != NULL)
-	{
-		Delivery   *delivery;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &delivery);
-		finish_delivery(delivery, message->data.result);
-	}
-}
-
-void
-callbacks_close(void)
-{
-	curl_multi_cleanup(multi);
-	close(epoll_set);
+	if (s != NULL)
+		snprintf(s->status, sizeof(s->status), "%s", status);
 }

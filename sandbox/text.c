@@ -161,3 +161,70 @@ xml_child_int(xmlNode *node, const char *name, long otherwise)
 	free(text);
 	return value;
 }
+
+static bool
+is_order_type(const xmlNode *node)
+{
+	static const char suffix[] = "OrderType";
+	size_t		len = strlen((const char *) node->name);
+
+	return node->type == XML_ELEMENT_NODE && len > sizeof(suffix) &&
+		strcmp((const char *) node->name + len + 1 - sizeof(suffix), suffix) == 0;
+}
+
+/* Is this element meant?  "name" has "len" characters; 0: see xml_edit. */
+static bool
+is_meant(const xmlNode *node, const char *name, size_t len)
+{
+	const char *own = (const char *) node->name;
+
+	if (node->type != XML_ELEMENT_NODE)
+		return false;
+	if (len == 0)
+		return is_order_type(node->parent) && strcmp(own, "Quantity") != 0;
+	return strlen(own) == len && strncmp(own, name, len) == 0;
+}
+
+static void
+edit_below(xmlNode *parent, const char *what)
+{
+	size_t		len = strcspn(what, "=");
+	xmlNode    *next;
+
+	for (xmlNode *node = parent->children; node != NULL; node = next)
+	{
+		next = node->next;
+		if (!is_meant(node, what, len))
+			edit_below(node, what);
+		else if (what[len] == '=')
+		{
+			xmlNodeSetContent(node, NULL);
+			xmlNodeAddContent(node, (const xmlChar *) what + len + 1);
+		}
+		else
+		{
+			xmlUnlinkNode(node);
+			xmlFreeNode(node);
+		}
+	}
+}
+
+char *
+xml_edit(const char *data, size_t len, const char *what)
+{
+	xmlDoc	   *doc = xml_read(data, len);
+	xmlNode    *root = doc ? xmlDocGetRootElement(doc) : NULL;
+	xmlChar    *dump = NULL;
+	char	   *copy;
+	int			size;
+
+	if (root != NULL)
+	{
+		edit_below(root, what);
+		xmlDocDumpMemory(doc, &dump, &size);
+	}
+	copy = copy_string((const char *) dump);
+	xmlFree(dump);
+	xmlFreeDoc(doc);
+	return copy;
+}
