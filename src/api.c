@@ -513,7 +513,7 @@ judge(BwCall *call)
 			return;
 		case BW_HTTP_TOO_LARGE:
 			outcome->kind = BW_OUTCOME_UNKNOWN;
-			outcome->text = "the reply is larger than allowed";
+			outcome->text = "The reply is larger than allowed";
 			return;
 		case BW_HTTP_REPLIED:
 			break;
@@ -690,9 +690,18 @@ wait_for_budget(const BwAccount *account, BwEndpointClass class)
 	}
 }
 
+/* Asking again will not help. */
+static bool
+is_too_large(const BwOutcome *outcome)
+{
+	return outcome->reply != NULL && outcome->reply->outcome == BW_HTTP_TOO_LARGE;
+}
+
 static int
 outcome_sqlstate(const BwOutcome *outcome)
 {
+	if (is_too_large(outcome))
+		return ERRCODE_BW_BAD_REPLY;
 	switch (outcome->kind)
 	{
 		case BW_OUTCOME_REFUSED:
@@ -719,7 +728,8 @@ outcome_hint(const BwOutcome *outcome, const BwAccount *account)
 						account->server->name);
 	if (outcome->status == 429)
 		return psprintf("Try again after %s.", timestamptz_to_str(outcome->retry_at));
-	if (outcome->kind == BW_OUTCOME_LATER || outcome->kind == BW_OUTCOME_UNKNOWN)
+	if ((outcome->kind == BW_OUTCOME_LATER || outcome->kind == BW_OUTCOME_UNKNOWN) &&
+		!is_too_large(outcome))
 		return "Try again later; SELECT * FROM bw_check() tells whether Bandwidth can be reached.";
 	return NULL;
 }

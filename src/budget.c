@@ -16,10 +16,11 @@
 
 #define RING (BW_BUDGET_CELLS + 1)
 
+/* Rounded up: 64 cells are never shorter than the window. */
 static int64_t
 cell_length(int64_t window)
 {
-	int64_t		length = window / BW_BUDGET_CELLS;
+	int64_t		length = (window + BW_BUDGET_CELLS - 1) / BW_BUDGET_CELLS;
 
 	return length > 0 ? length : 1;
 }

@@ -86,6 +86,12 @@ bw_search(PG_FUNCTION_ARGS)
 	outcome = bw_call_outcome(call);
 	if (outcome->kind != BW_OUTCOME_DONE)
 		bw_outcome_raise(outcome, account, "could not search for telephone numbers");
+	/* The list of no numbers is a document too. */
+	if (outcome->reply->body_len == 0 && outcome->status != 204)
+		ereport(ERROR,
+				(errcode(ERRCODE_BW_BAD_REPLY),
+				 errmsg("could not read the reply to the search"),
+				 errdetail("The reply is empty.")));
 	return_rows(rsinfo,
 				bw_xml_list_open(BW_LIST_AVAILABLE_NUMBERS, outcome->reply->body,
 								 outcome->reply->body_len),

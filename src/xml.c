@@ -917,6 +917,9 @@ list_step(BwList *list)
 
 	if (list->last == STEP_OPEN)
 	{
+		/* of a proxy or a login, and no list without rows */
+		if (stream->depth == 1 && name_is(stream->name[1], "html", strlen("html")))
+			list->last = stream_fail(stream, "document is a web page");
 		errors_open(&list->reader, stream);
 		if (list->row_depth == 0 && !errors_inside(&list->reader) &&
 			name_in(stream->name[stream->depth], list->shape->rows))

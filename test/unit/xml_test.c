@@ -1124,6 +1124,27 @@ test_hostile(void)
 	}
 }
 
+/* A well-formed page of a proxy or a login must not pass for an empty list. */
+static void
+test_pages(void)
+{
+	static const char *const texts[] = {
+		"<html><body>Please log in.</body></html>", "<HTML/>",
+		"<html xmlns='http://www.w3.org/1999/xhtml'><body/></html>"
+	};
+
+	for (int i = 0; i < COUNT(texts); i++)
+	{
+		Document	document = written(texts[i]);
+		bool		refused = true;
+
+		for (int kind = BW_LIST_AVAILABLE_NUMBERS; kind <= BW_LIST_HISTORY; kind++)
+			refused = is_refused(read_rows((BwListKind) kind, &document)) && refused;
+		ok(refused, "page %d is no list", i);
+		free(document.data);
+	}
+}
+
 /* Elements around a number. */
 static Document
 nested(int levels)
@@ -1600,6 +1621,7 @@ main(int argc, char **argv)
 	test_utf16();
 	test_encodings();
 	test_hostile();
+	test_pages();
 	test_limits();
 	test_bytes();
 	test_garbage();
