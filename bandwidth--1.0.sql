@@ -293,7 +293,7 @@ CREATE TABLE bw_open_requests (
     refused_text text,
     CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),
     CONSTRAINT bw_open_requests_step_check
-        CHECK (step IN ('sent', 'look_up', 'resend', 'poll'))
+        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'close'))
 ) WITH (fillfactor = 70);
 CREATE INDEX bw_open_requests_due_at_idx ON bw_open_requests (due_at);
 COMMENT ON TABLE bw_open_requests
@@ -567,6 +567,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bw_recheck(bigint)
 IS 'has the worker ask Bandwidth for an order at once; false: nothing to ask';
 
+CREATE FUNCTION bw_close_order(id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_close_order'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_close_order(bigint)
+IS 'has Bandwidth end a back order with what it has; false: it is no open back order';
+
 CREATE FUNCTION bw_receive(notification text)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'bw_receive'
@@ -575,6 +582,50 @@ COMMENT ON FUNCTION bw_receive(text)
 IS 'takes in a callback that was received elsewhere; the worker confirms it by asking Bandwidth';
 -- It writes into the shared inbox: who may receive is the DBA's choice.
 REVOKE EXECUTE ON FUNCTION bw_receive(text) FROM PUBLIC;
+
+--
+-- Operators' levers: not for everybody
+--
+
+CREATE FUNCTION bw_pause(server text DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'bw_pause'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_pause(text, text)
+IS 'sends no more orders of a server until bw_resume()';
+REVOKE EXECUTE ON FUNCTION bw_pause(text, text) FROM PUBLIC;
+
+CREATE FUNCTION bw_resume(server text DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_resume'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_resume(text)
+IS 'ends all pauses of a server; false: there was none';
+REVOKE EXECUTE ON FUNCTION bw_resume(text) FROM PUBLIC;
+
+CREATE FUNCTION bw_approve(id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_approve'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_approve(bigint)
+IS 'lets an order go out that waits for approval; false: it does not wait';
+REVOKE EXECUTE ON FUNCTION bw_approve(bigint) FROM PUBLIC;
+
+CREATE FUNCTION bw_resolve(id bigint, action text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_resolve'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_resolve(bigint, text)
+IS 'decides about an order of unknown outcome: "resend" or "failed"';
+REVOKE EXECUTE ON FUNCTION bw_resolve(bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION bw_adopt(id bigint, bandwidth_order_id text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_adopt'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_adopt(bigint, text)
+IS 'says which order at Bandwidth an order of unknown outcome is';
+REVOKE EXECUTE ON FUNCTION bw_adopt(bigint, text) FROM PUBLIC;
 
 --
 -- Subscriptions
@@ -638,17 +689,54 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 12;
 COMMENT ON FUNCTION bw_check(text)
 IS 'is everything in place for searching, ordering and hearing back?';
 
+-- The tables that say so are nobody's to read.
+CREATE FUNCTION bw_waiting_for(id bigint)
+RETURNS text
+LANGUAGE SQL STABLE STRICT SECURITY DEFINER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN o.is_final THEN NULL
+        WHEN o.status = 'HELD' THEN
+            (SELECT CASE h.reason WHEN 'approval' THEN 'bw_approve()'
+                    ELSE 'room under the limit of numbers per day' END
+               FROM bw_held AS h WHERE h.order_id = o.id)
+        WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server AS s
+                          WHERE s.srvname = o.server) THEN
+            pg_catalog.format('server "%s", which does not exist any more', o.server)
+        WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server AS s,
+                                     pg_catalog.pg_options_to_table(s.srvoptions) AS t
+                          WHERE s.srvname = o.server
+                            AND t.option_name = 'account_id'
+                            AND t.option_value = o.account_id) THEN
+            pg_catalog.format('account %s, which is not that of server "%s" any more',
+                              o.account_id, o.server)
+        WHEN o.status = 'QUEUED' THEN COALESCE(
+            (SELECT pg_catalog.format('the end of a pause (%s, since %s)', p.reason,
+                                      pg_catalog.date_trunc('second', p.since))
+               FROM bw_pauses AS p
+              WHERE p.server = o.server AND p.ordered_by IN ('', o.ordered_by)
+              ORDER BY p.automatic LIMIT 1),
+            (SELECT 'another order for the same telephone number'
+               FROM bw_queue AS q
+              WHERE q.server = o.server AND q.ordered_by = o.ordered_by
+                AND q.order_id = o.id AND q.waits_for IS NOT NULL),
+            'to be sent')
+        WHEN o.status = 'SENDING' THEN 'the reply to its request'
+        WHEN o.attention IS NOT NULL THEN o.attention
+        WHEN o.status = 'UNKNOWN' THEN 'a look-up: the reply to its request was lost'
+        WHEN o.status = 'RECEIVED' THEN 'Bandwidth to carry it out'
+        WHEN o.status = 'BACKORDERED' THEN 'Bandwidth to find more numbers'
+        END
+      FROM bw_orders AS o
+     WHERE o.id = bw_waiting_for.id;
+END;
+COMMENT ON FUNCTION bw_waiting_for(bigint)
+IS 'why an order is not done yet; null: it is';
+
 CREATE VIEW bw_open_orders WITH (security_invoker = true) AS
     SELECT o.id, o.kind, o.server, o.ordered_by, o.status, o.quantity,
-           o.created_at, o.sent_at, o.bandwidth_order_id,
-           CASE o.status
-               WHEN 'QUEUED' THEN 'to be sent'
-               WHEN 'HELD' THEN 'approval or room under a limit'
-               WHEN 'SENDING' THEN 'the reply to its request'
-               WHEN 'UNKNOWN' THEN COALESCE(o.attention, 'reply lost: being looked up at Bandwidth')
-               WHEN 'RECEIVED' THEN 'Bandwidth to carry it out'
-               WHEN 'BACKORDERED' THEN 'Bandwidth to find more numbers'
-           END AS waiting_for
+           o.created_at, o.sent_at, o.bandwidth_order_id, o.attention,
+           bw_waiting_for(o.id) AS waiting_for
       FROM bw_orders AS o
      WHERE NOT o.is_final;
 COMMENT ON VIEW bw_open_orders

@@ -55,6 +55,7 @@ typedef struct Turn
 	const BwServer *server;
 	int64		room;			/* of the limit per day */
 	int64		spent;
+	HTAB	   *numbers;		/* NumberEntry: numbers that go out now */
 	BwTask	  **tasks;			/* to be started after the commit */
 	int			task_count;
 	List	   *moved;			/* orders that were held or rejected */
@@ -71,14 +72,16 @@ static bool may_claim(BwWork *work, Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
 static int	claim_own(Turn *turn, BwClaim *claims, int limit);
 static int	claim_shared(Turn *turn, BwClaim *claims, int limit);
-static bool passes(Turn *turn, const BwOrderData *order);
+static bool passes(Turn *turn, BwOrderData *order);
 static void put(Ids *ids, int64 id, int64 blocker);
 static void set_aside(Turn *turn);
 static void note_moved(Turn *turn, const int64 *ids, int count, BwOrderStatus status);
 static void join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
-					   BwOrderData *order, int room, HTAB *numbers);
+					   BwOrderData *order, int room);
+static int64 number_taken(Turn *turn, const BwOrderData *order);
+static void take_numbers(Turn *turn, const BwOrderData *order);
 static bool same_kind(const BwOrderData *a, const BwOrderData *b);
-static HTAB *make_number_table(int size);
+static HTAB *make_number_table(void);
 
 void
 bw_claim_lap(BwWork *work)
@@ -190,8 +193,10 @@ claim_group(BwWork *work, Turn *turn)
 		return;
 	}
 	claims = palloc0(sizeof(BwClaim) * limit);
+	turn->numbers = make_number_table();
 	count = claim_own(turn, claims, limit);
 	count += claim_shared(turn, claims + count, limit - count);
+	hash_destroy(turn->numbers);
 	set_aside(turn);
 	if (count == limit)
 		work->crowded = true;
@@ -255,7 +260,6 @@ claim_shared(Turn *turn, BwClaim *claims, int limit)
 	bw_coalesce_delay_ms * INT64CONST(1000);
 	TimestampTz now = GetCurrentTimestamp();
 	BwOrderData *orders;
-	HTAB	   *numbers;
 	int			picked;
 	int			count = 0;
 
@@ -270,10 +274,8 @@ claim_shared(Turn *turn, BwClaim *claims, int limit)
 		turn->again_at = Min(turn->again_at, share_at);
 		return 0;
 	}
-	numbers = make_number_table(picked);
 	for (int i = 0; i < picked; i++)
-		join_claim(turn, claims, &count, limit, &orders[i], picked, numbers);
-	hash_destroy(numbers);
+		join_claim(turn, claims, &count, limit, &orders[i], picked);
 	if (count > 0)
 		turn->state->shared_sent_at = now;
 	if (picked == SHARED_ORDERS_MAX)
@@ -283,9 +285,12 @@ claim_shared(Turn *turn, BwClaim *claims, int limit)
 
 /* May the order go out?  If not, it is remembered for set_aside(). */
 static bool
-passes(Turn *turn, const BwOrderData *order)
+passes(Turn *turn, BwOrderData *order)
 {
 	const BwServer *server = turn->server;
+
+	if (order->blocked_by == 0)
+		order->blocked_by = number_taken(turn, order);
 
 	if (order->blocked_by != 0)
 		put(&turn->blocked, order->id, order->blocked_by);
@@ -300,6 +305,7 @@ passes(Turn *turn, const BwOrderData *order)
 	{
 		turn->room -= order->quantity;
 		turn->spent += order->quantity;
+		take_numbers(turn, order);
 		return true;
 	}
 	turn->again_at = GetCurrentTimestamp();
@@ -364,38 +370,54 @@ typedef struct NumberEntry
 } NumberEntry;
 
 static HTAB *
-make_number_table(int size)
+make_number_table(void)
 {
 	HASHCTL		info = {.keysize = sizeof(((NumberEntry *) 0)->digits),
 	.entrysize = sizeof(NumberEntry)};
 
-	return hash_create("bandwidth numbers", size, &info, HASH_ELEM | HASH_STRINGS);
+	return hash_create("bandwidth numbers", 64, &info, HASH_ELEM | HASH_STRINGS);
 }
 
-/*
- * Into the claim of its kind.  An order for a number that another one in this
- * lap orders already waits for that one.
- */
+/* The order that takes one of the numbers in this turn already, 0: none. */
+static int64
+number_taken(Turn *turn, const BwOrderData *order)
+{
+	for (int i = 0; i < order->number_count; i++)
+	{
+		NumberEntry *entry = hash_search(turn->numbers, order->numbers[i],
+										 HASH_FIND, NULL);
+
+		if (entry != NULL)
+			return entry->order_id;
+	}
+	return 0;
+}
+
+static void
+take_numbers(Turn *turn, const BwOrderData *order)
+{
+	for (int i = 0; i < order->number_count; i++)
+	{
+		bool		found;
+		NumberEntry *entry = hash_search(turn->numbers, order->numbers[i],
+										 HASH_ENTER, &found);
+
+		entry->order_id = order->id;
+	}
+}
+
+/* Into the claim of its kind. */
 static void
 join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
-		   BwOrderData *order, int room, HTAB *numbers)
+		   BwOrderData *order, int room)
 {
 	BwClaim    *claim = NULL;
-	NumberEntry *entry;
-	bool		found;
 
 	for (int i = 0; i < *claim_count && claim == NULL; i++)
 		if (same_kind(claims[i].orders[0], order))
 			claim = &claims[i];
-	if (claim == NULL && *claim_count == limit)
+	if ((claim == NULL && *claim_count == limit) || !passes(turn, order))
 		return;
-	entry = hash_search(numbers, order->numbers[0], HASH_FIND, NULL);
-	if (entry != NULL)
-		order->blocked_by = entry->order_id;
-	if (!passes(turn, order))
-		return;
-	entry = hash_search(numbers, order->numbers[0], HASH_ENTER, &found);
-	entry->order_id = order->id;
 	if (claim == NULL)
 	{
 		claim = &claims[(*claim_count)++];

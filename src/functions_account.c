@@ -19,6 +19,7 @@
 #include "functions.h"
 #include "registry.h"
 #include "store.h"
+#include "store_orders.h"
 #include "store_notifications.h"
 #include "xml.h"
 
@@ -113,6 +114,7 @@ bw_subscribe(PG_FUNCTION_ARGS)
 	s.bandwidth_order_id = bw_arg_text(fcinfo, 9);
 	check_subscription(&s);
 	bw_store_enter(&scope);
+	bw_store_require_identity();
 	id = bw_store_subscribe(&s);
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
@@ -167,6 +169,7 @@ bw_unsubscribe(PG_FUNCTION_ARGS)
 
 	need_worker();
 	bw_store_enter(&scope);
+	bw_store_require_identity();
 	found = bw_store_unsubscribe(PG_GETARG_INT64(0), role);
 	bw_store_leave(&scope);
 	if (found)

@@ -228,6 +228,7 @@ bw_cancel(PG_FUNCTION_ARGS)
 	bool		cancelled;
 
 	bw_store_enter(&scope);
+	bw_store_require_identity();
 	order = bw_store_order(PG_GETARG_INT64(0), role);
 	cancelled = bw_store_cancel_order(order->id);
 	bw_store_leave(&scope);
@@ -243,6 +244,7 @@ bw_recheck(PG_FUNCTION_ARGS)
 	bool		open;
 
 	bw_store_enter(&scope);
+	bw_store_require_identity();
 	order = bw_store_order(PG_GETARG_INT64(0), role);
 	open = bw_store_recheck(order->request_id);
 	bw_store_leave(&scope);
@@ -260,6 +262,7 @@ bw_receive(PG_FUNCTION_ARGS)
 	int64		id;
 
 	bw_store_enter(&scope);
+	bw_store_require_identity();
 	id = bw_store_receive(body);
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_INBOX);

@@ -10,6 +10,7 @@
  *	look_up	ask for orders that carry our CustomerOrderId
  *	resend	several look-ups found nothing: send the same request again
  *	poll	ask for the order itself until it is final
+ *	close	tell Bandwidth to end a back order
  *
  * src/reconcile.c
  *-------------------------------------------------------------------------
@@ -19,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "close.h"
 #include "guards.h"
 #include "inquiry.h"
 #include "reconcile.h"
@@ -58,6 +60,7 @@ static void take_due(BwWork *work, void *arg);
 static void take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 						 List **unknown);
 static void resend(BwWork *work, Lap *lap, const BwRequestRow *request);
+static void close_order(BwWork *work, Lap *lap, const BwRequestRow *request);
 static bool start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request,
 						  bool look_up);
 static List *settle_unknown(List *unknown);
@@ -92,6 +95,8 @@ bw_reconcile_lap(BwWork *work)
 
 		if (task->kind == BW_TASK_SUBMIT)
 			bw_submit_send(work, task);
+		else if (task->kind == BW_TASK_CLOSE)
+			bw_close_send(work, task);
 		else if (!bw_inquiry_next(work, task))
 			bw_task_free(task);
 	}
@@ -126,6 +131,8 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 		*unknown = lappend(*unknown, unconstify(BwRequestRow *, request));
 	else if (strcmp(request->step, "resend") == 0)
 		resend(work, lap, request);
+	else if (strcmp(request->step, "close") == 0)
+		close_order(work, lap, request);
 	else
 	{
 		bool		look_up = strcmp(request->step, "look_up") == 0 ||
@@ -152,6 +159,17 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 	}
 	else
 		lap->tasks = lappend(lap->tasks, bw_submit_again(work, request));
+}
+
+/* The PUT is scheduled again, in case we never hear of it. */
+static void
+close_order(BwWork *work, Lap *lap, const BwRequestRow *request)
+{
+	TimestampTz due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS);
+
+	lap->tasks = lappend(lap->tasks, bw_close_create(work, request));
+	bw_store_schedule(&request->id, "close", &due, 1);
+	lap->next_due = Min(lap->next_due, due);
 }
 
 /* The outcomes of these sends were never recorded. */

@@ -456,7 +456,7 @@ bw_registry_tell_worker_to_leave(Oid database)
 }
 
 void
-bw_registry_wake_at_commit(BwTopic topic)
+bw_registry_wake_at_commit(int topics)
 {
 	static bool registered = false;
 
@@ -467,7 +467,7 @@ bw_registry_wake_at_commit(BwTopic topic)
 		RegisterXactCallback(at_transaction_end, NULL);
 		registered = true;
 	}
-	topics_when_committed |= topic;
+	topics_when_committed |= topics;
 }
 
 /* At XACT_EVENT_COMMIT the rows are visible already. */

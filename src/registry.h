@@ -104,8 +104,8 @@ extern BwWorkerState bw_registry_worker_state(Oid database, int *pid,
 extern void bw_registry_recheck_worker(Oid database);
 extern void bw_registry_tell_worker_to_leave(Oid database);
 
-/* Wake this database's worker when the current transaction commits. */
-extern void bw_registry_wake_at_commit(BwTopic topic);
+/* Wake this database's worker, for these topics, when this commits. */
+extern void bw_registry_wake_at_commit(int topics);
 
 /* --- sessions that wait for an order (bw_wait) --- */
 /* Let bw_registry_wake_waiters() set this process's latch. */

@@ -67,6 +67,14 @@ static BwStatement insert_order = {
 	TEXTARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, OIDOID, INT8OID, TEXTOID}
 };
 
+static BwStatement identity = {
+	.text =
+	"SELECT FROM bw_identity"
+	" WHERE database_oid = $1 AND system_identifier = $2 AND instance = $3",
+	.nargs = 3,
+	.argtypes = {OIDOID, INT8OID, TEXTOID}
+};
+
 static BwStatement order_by_key = {
 	.text =
 	"SELECT id FROM bw_orders"
@@ -92,8 +100,9 @@ static BwStatement read_order = {
 	"       o.bandwidth_order_id, o.request_id, o.xmin"
 	"  FROM bw_orders AS o"
 	" WHERE o.id = $1"
-	"   AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = o.ordered_by"
-	"                  AND pg_has_role($2, r.oid, 'USAGE'))",
+	"   AND ($2 = 0 OR"
+	"        EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = o.ordered_by"
+	"                   AND pg_has_role($2, r.oid, 'USAGE')))",
 	.nargs = 2,
 	.argtypes = {INT8OID, OIDOID}
 };
@@ -191,6 +200,24 @@ bw_store_insert_order(const BwNewOrder *order)
 	if (bw_store_run(&insert_order, v, nulls) == 0)
 		raise_fence();
 	return bw_store_int64(0, 1);
+}
+
+bool
+bw_store_has_identity(void)
+{
+	Datum		v[3];
+
+	v[0] = ObjectIdGetDatum(MyDatabaseId);
+	v[1] = Int64GetDatum((int64) GetSystemIdentifier());
+	v[2] = CStringGetTextDatum(bw_instance);
+	return bw_store_run(&identity, v, NULL) > 0;
+}
+
+void
+bw_store_require_identity(void)
+{
+	if (!bw_store_has_identity())
+		raise_fence();
 }
 
 static void

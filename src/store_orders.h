@@ -76,7 +76,14 @@ typedef struct BwOrderRow
 } BwOrderRow;
 
 /*
- * Read an order that "role" may see; raises 42704 if there is none.  Always
+ * Is this database the one that its orders belong to, not a copy of it?  The
+ * second raises 55000 if not.
+ */
+extern bool bw_store_has_identity(void);
+extern void bw_store_require_identity(void);
+
+/*
+ * Read an order that "role" (InvalidOid: anybody) may see; raises 42704 if there is none.  Always
  * sees the newest committed state.
  */
 extern BwOrderRow *bw_store_order(int64 id, Oid role);

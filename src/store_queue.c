@@ -209,8 +209,7 @@ static BwStatement wait_for = {
 static BwStatement release_waiting = {
 	.text =
 	"WITH w AS ("
-	" UPDATE bw_queue SET waits_for = NULL WHERE waits_for = ANY ($1)"
-	" RETURNING server, ordered_by, order_id),"
+	" SELECT order_id FROM bw_queue WHERE waits_for = ANY ($1) FOR UPDATE),"
 	"lost AS ("
 	" SELECT o.id, o.request_id, min(f.id) AS first,"
 	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
@@ -220,7 +219,12 @@ static BwStatement release_waiting = {
 	"                             AND n.order_id = ANY ($1) AND n.status = 'COMPLETE'"
 	"   JOIN bw_orders AS f ON f.id = n.order_id AND f.account_id = o.account_id"
 	"  GROUP BY o.id, o.request_id),"
-	"q AS (DELETE FROM bw_queue USING lost WHERE order_id = lost.id),"
+	"q AS ("
+	" DELETE FROM bw_queue"
+	"  WHERE waits_for = ANY ($1) AND order_id IN (SELECT id FROM lost)),"
+	"u AS ("
+	" UPDATE bw_queue SET waits_for = NULL"
+	"  WHERE waits_for = ANY ($1) AND order_id NOT IN (SELECT id FROM lost)),"
 	"n AS ("
 	" UPDATE bw_order_numbers SET status = 'FAILED', error_code = '5005',"
 	"        error_text = 'ordered already'"
@@ -287,9 +291,11 @@ static BwStatement reject = {
 
 static BwStatement queued_ids = {
 	.text =
-	"SELECT q.order_id FROM bw_queue AS q"
-	" WHERE q.server = $1 AND q.ordered_by = $2"
-	" ORDER BY q.order_id LIMIT $3",
+	"SELECT q.order_id"
+	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
+	" WHERE q.server = $1 AND q.ordered_by = $2 AND o.status = 'QUEUED'"
+	" ORDER BY q.order_id LIMIT $3"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, INT4OID}
 };

@@ -20,6 +20,7 @@ typedef enum BwTaskKind
 {
 	BW_TASK_SUBMIT,				/* POST /orders */
 	BW_TASK_INQUIRY,			/* GET /orders, /orders/{id}, /tns/{tn} */
+	BW_TASK_CLOSE,				/* PUT /orders/{id} */
 	BW_TASK_SUBSCRIPTION		/* POST, DELETE /subscriptions */
 } BwTaskKind;
 

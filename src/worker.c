@@ -39,6 +39,7 @@
 
 #include "api.h"
 #include "claim.h"
+#include "close.h"
 #include "compat.h"
 #include "guards.h"
 #include "listener.h"
@@ -443,6 +444,9 @@ take_finished(BwWork *work)
 				break;
 			case BW_TASK_INQUIRY:
 				asked[questions++] = task;
+				break;
+			case BW_TASK_CLOSE:
+				bw_close_finished(work, task);
 				break;
 			case BW_TASK_SUBSCRIPTION:
 				bw_subscribe_finished(work, task);

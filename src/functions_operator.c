@@ -1,0 +1,177 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions_operator.c
+ *	  Levers for operators: pause, approve, retry, resolve, adopt, close.
+ *
+ * All of them only write rows, in the caller's transaction; the worker acts
+ * on them after the commit.
+ *
+ * src/functions_operator.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "functions.h"
+#include "registry.h"
+#include "store.h"
+#include "store_operator.h"
+#include "store_orders.h"
+#include "store_queue.h"
+
+PG_FUNCTION_INFO_V1(bw_pause);
+PG_FUNCTION_INFO_V1(bw_resume);
+PG_FUNCTION_INFO_V1(bw_approve);
+PG_FUNCTION_INFO_V1(bw_resolve);
+PG_FUNCTION_INFO_V1(bw_adopt);
+PG_FUNCTION_INFO_V1(bw_close_order);
+
+static BwOrderRow *operators_order(int64 id, Oid role);
+
+/*
+ * bw_pause(server, reason): no claim starts after this commits.  What was
+ * sent already goes on.
+ */
+Datum
+bw_pause(PG_FUNCTION_ARGS)
+{
+	BwServer   *server = bw_config_server(bw_arg_text(fcinfo, 0));
+	BwPause		pause = {.server = server->name,.ordered_by = "",.automatic = false};
+	BwStoreScope scope;
+
+	bw_config_check_usage(server, GetUserId());
+	pause.reason = PG_ARGISNULL(1) ? "paused by bw_pause()" : bw_arg_text(fcinfo, 1);
+	pause.paused_by = GetUserNameFromId(GetUserId(), false);
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	bw_store_pause(&pause);
+	bw_store_leave(&scope);
+	PG_RETURN_VOID();
+}
+
+/* bw_resume(server): ends every pause of the server; false: there was none. */
+Datum
+bw_resume(PG_FUNCTION_ARGS)
+{
+	BwServer   *server = bw_config_server(bw_arg_text(fcinfo, 0));
+	BwStoreScope scope;
+	bool		found;
+
+	bw_config_check_usage(server, GetUserId());
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	found = bw_store_resume(server->name, NULL);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_QUEUE | BW_TOPIC_REQUESTS);
+	PG_RETURN_BOOL(found);
+}
+
+/* An order of whomever, on a server that the caller may use. */
+static BwOrderRow *
+operators_order(int64 id, Oid role)
+{
+	BwOrderRow *order = bw_store_order(id, InvalidOid);
+	BwServer   *server = bw_config_server_if_exists(order->server);
+
+	if (server != NULL)
+		bw_config_check_usage(server, role);
+	return order;
+}
+
+/* bw_approve(id): an order that waits for approval goes out. */
+Datum
+bw_approve(PG_FUNCTION_ARGS)
+{
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	bool		done;
+
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	done = bw_store_approve(operators_order(PG_GETARG_INT64(0), role)->id);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
+	PG_RETURN_BOOL(done);
+}
+
+/*
+ * bw_resolve(id, action): an order of unknown outcome is sent again ("resend")
+ * or given up ("failed").  The operator has looked at Bandwidth's dashboard.
+ */
+Datum
+bw_resolve(PG_FUNCTION_ARGS)
+{
+	char	   *action = bw_arg_text(fcinfo, 1);
+	bool		resend = strcmp(action, "resend") == 0;
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	BwOrderRow *order;
+	bool		done;
+
+	if (!resend && strcmp(action, "failed") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized action: \"%s\"", action),
+				 errhint("Actions are \"resend\" and \"failed\".")));
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	order = operators_order(PG_GETARG_INT64(0), role);
+	done = resend ? bw_store_resend(order->id, order->request_id)
+		: bw_store_give_up(order->id, order->request_id,
+						   GetUserNameFromId(role, false));
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
+	PG_RETURN_BOOL(done);
+}
+
+/* bw_adopt(id, bandwidth_order_id): that order at Bandwidth is this one. */
+Datum
+bw_adopt(PG_FUNCTION_ARGS)
+{
+	char	   *bandwidth_order_id = bw_arg_text(fcinfo, 1);
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	BwOrderRow *order;
+	bool		done;
+
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	order = operators_order(PG_GETARG_INT64(0), role);
+	if (bw_store_is_bound(bandwidth_order_id, order->request_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("order \"%s\" at Bandwidth belongs to another request",
+						bandwidth_order_id)));
+	done = bw_store_adopt(order->id, order->request_id, bandwidth_order_id);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
+	PG_RETURN_BOOL(done);
+}
+
+/*
+ * bw_close_order(id): a back order shall look for no more numbers.  It ends as
+ * PARTIAL, or FAILED when nothing was found ("Advanced ordering").
+ */
+Datum
+bw_close_order(PG_FUNCTION_ARGS)
+{
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	BwOrderRow *order;
+	bool		done;
+
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	order = bw_store_order(PG_GETARG_INT64(0), role);
+	done = order->status == BW_ORDER_BACKORDERED &&
+		bw_store_close_order(order->request_id);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
+	PG_RETURN_BOOL(done);
+}

@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_operator.c
+ *	  Statements of the operators' levers.
+ *
+ * src/store_operator.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "store_operator.h"
+
+static BwStatement approve = {
+	.text =
+	"WITH h AS ("
+	" DELETE FROM bw_held WHERE order_id = $1 AND reason = 'approval'"
+	" RETURNING *),"
+	"q AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
+	"                       approved)"
+	" SELECT h.server, h.ordered_by, h.order_id, o.request_id, h.quantity, true"
+	"   FROM h JOIN bw_orders AS o ON o.id = h.order_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, 'QUEUED', 'user', 'approved' FROM h)"
+	"UPDATE bw_orders AS o SET status = 'QUEUED' FROM h WHERE o.id = h.order_id",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement resend = {
+	.text =
+	"WITH o AS ("
+	" UPDATE bw_orders SET attention = NULL"
+	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, 'UNKNOWN', 'user', 'to be sent again' FROM o)"
+	"UPDATE bw_open_requests SET step = 'resend', due_at = now(), tries = 0"
+	"  FROM o WHERE request_id = $2 AND step <> 'sent'",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID}
+};
+
+static BwStatement give_up = {
+	.text =
+	"WITH m AS ("
+	" SELECT unnest(r.members) AS id FROM bw_requests AS r"
+	"   JOIN bw_open_requests AS w ON w.request_id = r.id AND w.step <> 'sent'"
+	"  WHERE r.id = $2),"
+	"o AS ("
+	" UPDATE bw_orders AS o"
+	"    SET status = 'FAILED', closed_at = clock_timestamp(), attention = NULL,"
+	"        completed_quantity = 0, failed_quantity = o.quantity,"
+	"        error_text = format('given up by %s', $3)"
+	"   FROM m WHERE o.id = m.id AND o.status = 'UNKNOWN'"
+	"    AND EXISTS (SELECT FROM m WHERE m.id = $1)"
+	" RETURNING o.id),"
+	"n AS ("
+	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
+	"   FROM o WHERE n.order_id = o.id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, 'FAILED', 'user', format('given up by %s', $3) FROM o),"
+	"w AS ("
+	" DELETE FROM bw_open_requests"
+	"  WHERE request_id = $2 AND EXISTS (SELECT FROM o))"
+	"UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
+	" WHERE id = $2 AND EXISTS (SELECT FROM o)",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT8OID, TEXTOID}
+};
+
+static BwStatement adopt = {
+	.text =
+	"WITH o AS ("
+	" UPDATE bw_orders SET attention = NULL"
+	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, 'UNKNOWN', 'user', format('adopted %s', $3) FROM o),"
+	"w AS ("
+	" UPDATE bw_open_requests SET step = 'poll', due_at = now(), tries = 0"
+	"   FROM o WHERE request_id = $2)"
+	"UPDATE bw_requests SET bandwidth_order_id = $3 FROM o"
+	" WHERE bw_requests.id = $2",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT8OID, TEXTOID}
+};
+
+static BwStatement is_bound = {
+	.text =
+	"SELECT FROM bw_requests WHERE bandwidth_order_id = $1 AND id <> $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT8OID}
+};
+
+static BwStatement close_order = {
+	.text =
+	"UPDATE bw_open_requests SET step = 'close', due_at = now(), tries = 0"
+	" WHERE request_id = $1 AND step = 'poll'",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+bool
+bw_store_approve(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	return bw_store_run(&approve, v, NULL) > 0;
+}
+
+bool
+bw_store_resend(int64 order_id, int64 request_id)
+{
+	Datum		v[2] = {Int64GetDatum(order_id), Int64GetDatum(request_id)};
+
+	return bw_store_run(&resend, v, NULL) > 0;
+}
+
+bool
+bw_store_give_up(int64 order_id, int64 request_id, const char *by)
+{
+	Datum		v[3] = {Int64GetDatum(order_id), Int64GetDatum(request_id),
+	CStringGetTextDatum(by)};
+
+	return bw_store_run(&give_up, v, NULL) > 0;
+}
+
+bool
+bw_store_adopt(int64 order_id, int64 request_id, const char *bandwidth_order_id)
+{
+	Datum		v[3] = {Int64GetDatum(order_id), Int64GetDatum(request_id),
+	CStringGetTextDatum(bandwidth_order_id)};
+
+	return bw_store_run(&adopt, v, NULL) > 0;
+}
+
+bool
+bw_store_is_bound(const char *bandwidth_order_id, int64 request_id)
+{
+	Datum		v[2] = {CStringGetTextDatum(bandwidth_order_id),
+	Int64GetDatum(request_id)};
+
+	return bw_store_run(&is_bound, v, NULL) > 0;
+}
+
+bool
+bw_store_close_order(int64 request_id)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	return bw_store_run(&close_order, v, NULL) > 0;
+}

@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_operator.h
+ *	  Statements of the operators' levers.
+ *
+ * Each returns whether the order was in the state that it is for.
+ *
+ * src/store_operator.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_OPERATOR_H
+#define BW_STORE_OPERATOR_H
+
+#include "store.h"
+
+/* HELD for approval: into the queue. */
+extern bool bw_store_approve(int64 order_id);
+
+/* UNKNOWN: send its request again, or call it FAILED. */
+extern bool bw_store_resend(int64 order_id, int64 request_id);
+extern bool bw_store_give_up(int64 order_id, int64 request_id, const char *by);
+
+/* UNKNOWN: it is that order at Bandwidth. */
+extern bool bw_store_adopt(int64 order_id, int64 request_id,
+						   const char *bandwidth_order_id);
+
+/* Does that order at Bandwidth belong to another request? */
+extern bool bw_store_is_bound(const char *bandwidth_order_id, int64 request_id);
+
+/* Have the back order of this request closed. */
+extern bool bw_store_close_order(int64 request_id);
+
+#endif							/* BW_STORE_OPERATOR_H */
