@@ -98,15 +98,19 @@ front_hang_up(void)
 	}
 }
 
+/*
+ * Reset it now.  The library, which closes it afterwards, would shut it down
+ * in order first, and a client would not see a reset even with SO_LINGER.
+ */
 static void
 reset_connection(struct MHD_Connection *connection)
 {
-	struct linger hard = {.l_onoff = 1,.l_linger = 0};
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 	const union MHD_ConnectionInfo *info =
 	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	if (info != NULL)
-		setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		connect(info->connect_fd, &nobody, sizeof(nobody));
 }
 
 static ssize_t

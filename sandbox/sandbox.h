@@ -219,6 +219,12 @@ typedef struct Criteria
 
 bool		criteria_match(const Block *block, Number number, void *criteria);
 
+/* --- rules.c: why a search is refused --- */
+
+/* Code and text; NULL: it is not. */
+const char *search_refusal(const Request *request, const Criteria *criteria,
+						   const char **text);
+
 /* --- orders.c --- */
 void		orders_answer(Request *request, Reply *reply);
 void		orders_reset(void);

@@ -114,47 +114,6 @@ criteria_match(const Block *block, Number number, void *criteria)
 		(c->max_tier < 0 || block->tier <= c->max_tier);
 }
 
-static bool
-bad_prefix(const char *text, size_t len)
-{
-	return text[0] != '\0' &&
-		(strlen(text) != len || strspn(text, "0123456789") != len || text[0] < '2' ||
-		 (len > 3 && text[3] < '2'));
-}
-
-/* The rules, with the codes of Bandwidth's "Errors" page. */
-static bool
-check(const Request *request, const Criteria *c, Reply *reply)
-{
-	int			prefixes = (c->area_code[0] != 0) + (c->npanxx[0] != 0) + (c->npanxxx[0] != 0);
-	char	   *order_by = parameter(request, "orderBy");
-	bool		good = false;
-
-	if (bad_prefix(c->area_code, 3))
-		error(reply, "4000", "The area code is invalid");
-	else if (bad_prefix(c->npanxx, 6) || bad_prefix(c->npanxxx, 7))
-		error(reply, "4002", "The NPA NXX is invalid");
-	else if (prefixes > 1)
-		error(reply, "4010", "Search criteria are not supported in this combination");
-	else if (c->rate_center[0] && !c->state[0])
-		error(reply, "5002", "State must also be specified with a rate center");
-	else if (c->city[0] && !c->state[0])
-		error(reply, "5002", "State must also be specified with a city");
-	else if (c->pattern[0] && (strlen(c->pattern) != 3 || c->pattern[0] != '8'))
-		error(reply, "4004", "The toll free wildcard pattern is invalid");
-	else if (prefixes == 0 && !c->rate_center[0] && !c->city[0] && !c->state[0] &&
-			 !c->zip[0] && !c->lata[0] && !c->vanity[0] && !c->toll_free_vanity[0] &&
-			 !c->pattern[0])
-		error(reply, "4010", "No search criteria were given");
-	else if (order_by && strcmp(order_by, "fullNumber") != 0 && strcmp(order_by, "npaNxxx") != 0 &&
-			 strcmp(order_by, "npaNxx") != 0 && strcmp(order_by, "areaCode") != 0)
-		error(reply, "4020", "The orderBy value is invalid");
-	else
-		good = true;
-	free(order_by);
-	return good;
-}
-
 static void
 add_detail(Text *out, Number number)
 {
@@ -178,55 +137,84 @@ add_detail(Text *out, Number number)
 }
 
 static void
+take_criteria(const Request *request, Criteria *c)
+{
+	c->max_tier = -1;
+	take(request, "areaCode", c->area_code, sizeof(c->area_code));
+	take(request, "npaNxx", c->npanxx, sizeof(c->npanxx));
+	take(request, "npaNxxx", c->npanxxx, sizeof(c->npanxxx));
+	take(request, "rateCenter", c->rate_center, sizeof(c->rate_center));
+	take(request, "city", c->city, sizeof(c->city));
+	take(request, "state", c->state, sizeof(c->state));
+	take(request, "zip", c->zip, sizeof(c->zip));
+	take(request, "lata", c->lata, sizeof(c->lata));
+	take(request, "localVanity", c->vanity, sizeof(c->vanity));
+	take(request, "tollFreeVanity", c->toll_free_vanity, sizeof(c->toll_free_vanity));
+	take(request, "tollFreeWildCardPattern", c->pattern, sizeof(c->pattern));
+	c->ends_in = flag(request, "endsIn", false);
+	c->lca = flag(request, "LCA", true);
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	Number		x = *(const Number *) a;
+	Number		y = *(const Number *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+show_numbers(Text *out, const Number *found, long count, bool detail)
+{
+	const char *list = detail ? "TelephoneNumberDetailList" : "TelephoneNumberList";
+
+	text_add(out, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>");
+	if (count == 0)
+	{
+		text_add(out, "<SearchResult/>");
+		return;
+	}
+	text_add(out, "<SearchResult><ResultCount>%ld</ResultCount><%s>", count, list);
+	for (long i = 0; i < count; i++)
+	{
+		if (detail)
+			add_detail(out, found[i]);
+		else
+			text_add(out, "<TelephoneNumber>%llu</TelephoneNumber>",
+					 (unsigned long long) found[i]);
+	}
+	text_add(out, "</%s></SearchResult>", list);
+}
+
+static void
 answer_numbers(Request *request, Reply *reply)
 {
-	Criteria	c = {.max_tier = -1};
+	Criteria	c = {0};
 	long		quantity = parameter_int(request, "quantity", QUANTITY_MAX);
-	bool		detail = flag(request, "enableTNDetail", false);
+	char	   *order_by = parameter(request, "orderBy");
+	const char *text = NULL;
+	const char *code;
 	Number	   *found;
 	long		count;
 
-	take(request, "areaCode", c.area_code, sizeof(c.area_code));
-	take(request, "npaNxx", c.npanxx, sizeof(c.npanxx));
-	take(request, "npaNxxx", c.npanxxx, sizeof(c.npanxxx));
-	take(request, "rateCenter", c.rate_center, sizeof(c.rate_center));
-	take(request, "city", c.city, sizeof(c.city));
-	take(request, "state", c.state, sizeof(c.state));
-	take(request, "zip", c.zip, sizeof(c.zip));
-	take(request, "lata", c.lata, sizeof(c.lata));
-	take(request, "localVanity", c.vanity, sizeof(c.vanity));
-	take(request, "tollFreeVanity", c.toll_free_vanity, sizeof(c.toll_free_vanity));
-	take(request, "tollFreeWildCardPattern", c.pattern, sizeof(c.pattern));
-	c.ends_in = flag(request, "endsIn", false);
-	c.lca = flag(request, "LCA", true);
-	if (!check(request, &c, reply))
-		return;
-	if (quantity < 1 || quantity > QUANTITY_MAX)
-	{
+	take_criteria(request, &c);
+	code = search_refusal(request, &c, &text);
+	if (code != NULL)
+		error(reply, code, text);
+	else if (quantity < 1 || quantity > QUANTITY_MAX)
 		error(reply, "5009", "The quantity is invalid");
-		return;
-	}
-	found = malloc((size_t) quantity * sizeof(Number));
-	count = inventory_find(criteria_match, &c, quantity, found);
-	text_add(&reply->body, "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>");
-	if (count == 0)
-		text_add(&reply->body, "<SearchResult/>");
 	else
 	{
-		const char *list = detail ? "TelephoneNumberDetailList" : "TelephoneNumberList";
-
-		text_add(&reply->body, "<SearchResult><ResultCount>%ld</ResultCount><%s>", count, list);
-		for (long i = 0; i < count; i++)
-		{
-			if (detail)
-				add_detail(&reply->body, found[i]);
-			else
-				text_add(&reply->body, "<TelephoneNumber>%llu</TelephoneNumber>",
-						 (unsigned long long) found[i]);
-		}
-		text_add(&reply->body, "</%s></SearchResult>", list);
+		found = malloc((size_t) quantity * sizeof(Number));
+		count = inventory_find(criteria_match, &c, quantity, found);
+		/* Every order that there is follows from that of the numbers. */
+		if (order_by != NULL)
+			qsort(found, (size_t) count, sizeof(Number), compare_numbers);
+		show_numbers(&reply->body, found, count, flag(request, "enableTNDetail", false));
+		free(found);
 	}
-	free(found);
+	free(order_by);
 }
 
 static void

@@ -238,9 +238,9 @@ subscriptions_answer(Request *request, Reply *reply)
 		s->removed = true;
 	else
 	{
-		text_add(&reply->body, "<SubscriptionsResponse>");
+		text_add(&reply->body, "<SubscriptionsResponse><Subscriptions>");
 		add_subscription(&reply->body, s);
-		text_add(&reply->body, "</SubscriptionsResponse>");
+		text_add(&reply->body, "</Subscriptions></SubscriptionsResponse>");
 	}
 }
 
