@@ -409,9 +409,17 @@ token_reply(BwCall *call)
 			outcome->kind = BW_OUTCOME_UNAUTHORIZED;
 		else
 			outcome->kind = BW_OUTCOME_LATER;
-		outcome->text = psprintf("no access token from %s: %s",
+		outcome->text = psprintf("No access token from %s: %s",
 								 call->account->server->token_url,
 								 reply->status / 100 == 2 ? "the reply holds none" : outcome->text);
+
+		/*
+		 * Nor was it answered: whoever reads on must not take this for a
+		 * reply.
+		 */
+		outcome->status = 0;
+		outcome->code = NULL;
+		outcome->reply = NULL;
 		finish(call);
 		wake_token_waiters(call->api, &call->token_key, outcome);
 	}
@@ -435,8 +443,6 @@ wake_token_waiters(BwApi *api, const BwTokenKey *key, const BwOutcome *failure)
 		else
 		{
 			other->outcome = *failure;
-			other->outcome.reply = NULL;
-			other->outcome.code = NULL;
 			other->outcome.text = MemoryContextStrdup(other->cxt, failure->text);
 			finish(other);
 		}
@@ -710,8 +716,8 @@ outcome_sqlstate(const BwOutcome *outcome)
 		case BW_OUTCOME_UNAUTHORIZED:
 			return ERRCODE_BW_UNAUTHORIZED;
 		case BW_OUTCOME_LATER:
-			return outcome->status == 429 ? ERRCODE_BW_RATE_LIMITED
-				: ERRCODE_BW_UNAVAILABLE;
+			return TIMESTAMP_IS_NOBEGIN(outcome->retry_at) ? ERRCODE_BW_UNAVAILABLE
+				: ERRCODE_BW_RATE_LIMITED;
 		case BW_OUTCOME_UNKNOWN:
 			return ERRCODE_BW_UNAVAILABLE;
 		case BW_OUTCOME_DONE:
@@ -726,7 +732,7 @@ outcome_hint(const BwOutcome *outcome, const BwAccount *account)
 	if (outcome->kind == BW_OUTCOME_UNAUTHORIZED)
 		return psprintf("Check the user mapping for server \"%s\" and the roles of its API user at Bandwidth.",
 						account->server->name);
-	if (outcome->status == 429)
+	if (!TIMESTAMP_IS_NOBEGIN(outcome->retry_at))
 		return psprintf("Try again after %s.", timestamptz_to_str(outcome->retry_at));
 	if ((outcome->kind == BW_OUTCOME_LATER || outcome->kind == BW_OUTCOME_UNKNOWN) &&
 		!is_too_large(outcome))

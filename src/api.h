@@ -58,11 +58,11 @@ typedef enum BwOutcomeKind
 typedef struct BwOutcome
 {
 	BwOutcomeKind kind;
-	int			status;			/* HTTP, 0: no reply */
+	int			status;			/* HTTP, 0: no reply, or no access token */
 	const char *code;			/* Bandwidth's, NULL: none */
 	const char *text;			/* one line for people, never NULL */
 	TimestampTz retry_at;		/* BW_OUTCOME_LATER after 429, else DT_NOBEGIN */
-	const BwHttpReply *reply;	/* body and headers */
+	const BwHttpReply *reply;	/* body and headers, NULL: no access token */
 } BwOutcome;
 
 /* An engine in "owner": connections, calls under way. */

@@ -430,26 +430,32 @@ check_account(Check *check)
 	return ok;
 }
 
-/* Does a list of Bandwidth's hold this id? */
+/* Does a list of Bandwidth's hold this id?  *failure: it could not be read. */
 static bool
-list_has(Check *check, const char *path, BwListKind kind, const char *id)
+list_has(Check *check, const char *path, BwListKind kind, const char *id,
+		 char **failure)
 {
 	BwCallSpec	spec = {.class = BW_CLASS_OTHER,.method = "GET",.path = path};
 	BwCall	   *call = bw_api_perform(check->account, &spec);
 	const BwOutcome *outcome = bw_call_outcome(call);
 	BwList	   *list;
 	BwRow		row;
+	BwNext		next = BW_NEXT_END;
 	bool		found = false;
 
+	*failure = NULL;
 	if (outcome->kind != BW_OUTCOME_DONE)
 	{
+		*failure = pstrdup(outcome->text);
 		bw_call_release(call);
 		return false;
 	}
 	list = bw_xml_list_open(kind, outcome->reply->body, outcome->reply->body_len);
-	while (list != NULL && bw_xml_list_next(list, &row) == BW_NEXT_ROW)
+	while (list != NULL && (next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
 		if (row.field[BW_FIELD_ID] && strcmp(row.field[BW_FIELD_ID], id) == 0)
 			found = true;
+	if (next == BW_NEXT_ERROR)
+		*failure = pstrdup(bw_xml_list_problem(list));
 	bw_xml_list_close(list);
 	bw_call_release(call);
 	return found;
@@ -459,33 +465,40 @@ static void
 check_site(Check *check)
 {
 	const char *site = check->server->site_id;
+	char	   *failure = NULL;
 	bool		ok = site != NULL &&
-	list_has(check, bw_api_path(check->account, "sites", NULL), BW_LIST_SITES, site);
+	list_has(check, bw_api_path(check->account, "sites", NULL), BW_LIST_SITES, site,
+			 &failure);
 
 	line(check, "site", ok,
 		 ok ? psprintf("site %s is there", site)
+		 : failure ? psprintf("the sites could not be listed: %s", failure)
 		 : site ? psprintf("the account has no site %s", site)
 		 : "no default site: every order has to name one",
-		 psprintf("ALTER SERVER %s OPTIONS (%s site_id '...').",
-				  quote_identifier(check->server->name), site ? "SET" : "ADD"));
+		 failure ? "Try again later."
+		 : psprintf("ALTER SERVER %s OPTIONS (%s site_id '...').",
+					quote_identifier(check->server->name), site ? "SET" : "ADD"));
 }
 
 static void
 check_peer(Check *check)
 {
 	const char *peer = check->server->peer_id;
+	char	   *failure = NULL;
 	bool		ok = true;
 
 	if (peer != NULL && check->server->site_id != NULL)
 		ok = list_has(check, psprintf("%s/sippeers",
 									  bw_api_path(check->account, "sites",
 												  check->server->site_id)),
-					  BW_LIST_SIP_PEERS, peer);
+					  BW_LIST_SIP_PEERS, peer, &failure);
 	line(check, "SIP peer", ok,
 		 peer == NULL ? "the site's default SIP peer is used"
+		 : failure ? psprintf("the SIP peers could not be listed: %s", failure)
 		 : psprintf(ok ? "SIP peer %s is there" : "the site has no SIP peer %s", peer),
-		 psprintf("ALTER SERVER %s OPTIONS (SET peer_id '...').",
-				  quote_identifier(check->server->name)));
+		 failure ? "Try again later."
+		 : psprintf("ALTER SERVER %s OPTIONS (SET peer_id '...').",
+					quote_identifier(check->server->name)));
 }
 
 static void

@@ -58,10 +58,16 @@ typedef struct WaiterSlot
 	Latch	   *latch;			/* NULL: free */
 } WaiterSlot;
 
+/*
+ * Servers over one account may have different limits.  Each limit has a slot,
+ * because a budget can be counted in one window only, and every call of the
+ * account is counted in all of them.
+ */
 typedef struct BudgetSlot
 {
 	char		account_id[ACCOUNT_SIZE];	/* "": free */
 	BwEndpointClass class;
+	int64		window;			/* us */
 	TimestampTz used_at;
 	BwBudget	budget;
 } BudgetSlot;
@@ -107,7 +113,10 @@ static void launcher_leave(int code, Datum arg);
 static void worker_leave(int code, Datum arg);
 static void waiter_leave(int code, Datum arg);
 static void at_transaction_end(XactEvent event, void *arg);
-static BudgetSlot *budget_slot(const char *account_id, BwEndpointClass class);
+static BudgetSlot *budget_slot(const char *account_id, BwEndpointClass class,
+							   int64 window);
+static bool budget_is_of(const BudgetSlot *slot, const char *account_id,
+						 BwEndpointClass class);
 static TokenSlot *token_slot(const BwTokenKey *key);
 
 void
@@ -546,25 +555,38 @@ bw_registry_wake_waiters(void)
 
 /* --- budgets --- */
 
-/* The slot of an account and class, made if need be.  The lock is held. */
+/* The slot of an account, class and limit, made if need be.  The lock is held. */
 static BudgetSlot *
-budget_slot(const char *account_id, BwEndpointClass class)
+budget_slot(const char *account_id, BwEndpointClass class, int64 window)
 {
 	BudgetSlot *oldest = &registry->budgets[0];
+	int64		blocked_until = 0;
 
 	for (int i = 0; i < MAX_BUDGETS; i++)
 	{
 		BudgetSlot *slot = &registry->budgets[i];
 
-		if (slot->class == class && strcmp(slot->account_id, account_id) == 0)
-			return slot;
+		if (budget_is_of(slot, account_id, class))
+		{
+			if (slot->window == window)
+				return slot;
+			blocked_until = Max(blocked_until, slot->budget.blocked_until);
+		}
 		if (slot->used_at < oldest->used_at)
 			oldest = slot;
 	}
 	memset(oldest, 0, sizeof(BudgetSlot));
 	strlcpy(oldest->account_id, account_id, ACCOUNT_SIZE);
 	oldest->class = class;
+	oldest->window = window;
+	oldest->budget.blocked_until = blocked_until;
 	return oldest;
+}
+
+static bool
+budget_is_of(const BudgetSlot *slot, const char *account_id, BwEndpointClass class)
+{
+	return slot->class == class && strcmp(slot->account_id, account_id) == 0;
 }
 
 static int64
@@ -578,11 +600,12 @@ bw_registry_budget_left(const char *account_id, BwEndpointClass class,
 						int per_minute, int burst, TimestampTz *retry_at)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int64		window = window_of(per_minute, burst);
 	int			left;
 
 	lock_registry();
-	left = bw_budget_left(&budget_slot(account_id, class)->budget, now,
-						  window_of(per_minute, burst), burst, retry_at);
+	left = bw_budget_left(&budget_slot(account_id, class, window)->budget, now,
+						  window, burst, retry_at);
 	unlock_registry();
 	return left;
 }
@@ -597,11 +620,15 @@ bw_registry_budget_take(const char *account_id, BwEndpointClass class,
 	bool		allowed;
 
 	lock_registry();
-	slot = budget_slot(account_id, class);
-	allowed = bw_budget_left(&slot->budget, now, window, burst, retry_at) > 0;
-	if (allowed)
-		bw_budget_count(&slot->budget, now, window);
+	slot = budget_slot(account_id, class, window);
 	slot->used_at = now;
+	allowed = bw_budget_left(&slot->budget, now, window, burst, retry_at) > 0;
+	for (int i = 0; allowed && i < MAX_BUDGETS; i++)
+	{
+		slot = &registry->budgets[i];
+		if (budget_is_of(slot, account_id, class))
+			bw_budget_count(&slot->budget, now, slot->window);
+	}
 	unlock_registry();
 	return allowed;
 }
@@ -610,8 +637,21 @@ void
 bw_registry_budget_block(const char *account_id, BwEndpointClass class,
 						 TimestampTz until)
 {
+	bool		found = false;
+
 	lock_registry();
-	budget_slot(account_id, class)->budget.blocked_until = until;
+	for (int i = 0; i < MAX_BUDGETS; i++)
+	{
+		BudgetSlot *slot = &registry->budgets[i];
+
+		if (!budget_is_of(slot, account_id, class))
+			continue;
+		slot->budget.blocked_until = until;
+		found = true;
+	}
+	/* Whoever counts first inherits it. */
+	if (!found)
+		budget_slot(account_id, class, 0)->budget.blocked_until = until;
 	unlock_registry();
 }
 

@@ -1,0 +1,173 @@
+-- bw_check(): each line that can fail does, and says what to do.  (Lines about
+-- preload and worker: test/t/040_settings.pl, for they are the whole server's.)
+-- sandbox: --client-id client --client-secret secret --account 9900000
+\ir lib/helpers.sql
+\getenv listen_port BW_LISTEN_PORT
+\set callback_url http://127.0.0.1: :listen_port /bandwidth
+SELECT no_plan();
+
+-- What bw_check() says about one thing: 'ok: detail' or 'detail | hint'.
+CREATE FUNCTION says(what text, server text DEFAULT NULL) RETURNS text
+LANGUAGE sql AS $$
+    SELECT CASE WHEN ok THEN 'ok: ' || detail || COALESCE(' ?? ' || hint, '')
+                ELSE concat_ws(' | ', detail, hint) END
+      FROM bw_check(server) WHERE "check" = what
+$$;
+CREATE FUNCTION lines(server text DEFAULT NULL) RETURNS text
+LANGUAGE sql AS $$
+    SELECT string_agg("check" || CASE WHEN ok THEN '' ELSE '!' END, ', ' ORDER BY n)
+      FROM bw_check(server) WITH ORDINALITY AS c("check", ok, detail, hint, n)
+$$;
+
+SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'worker'$$), 'a worker comes');
+
+--
+-- All is well but what nobody asked for yet
+--
+SELECT is(lines(), 'preload, worker, server, usage, user mapping, access, account, site, SIP peer, '
+          'owner''s user mapping, listener, subscription!', 'all lines');
+SELECT is_empty($$SELECT * FROM bw_check() WHERE ok AND hint IS NOT NULL$$, 'what is well needs no hint');
+SELECT is_empty($$SELECT * FROM bw_check() WHERE NOT ok AND (hint IS NULL OR detail IS NULL)$$,
+                'what is not has one, and says why');
+SELECT is(says('preload'), 'ok: the library is preloaded', 'preload');
+SELECT matches(says('worker'), '^ok: process \d+ serves this database$', 'worker');
+SELECT is(says('server'), 'ok: server "bandwidth", account 9900000', 'server');
+SELECT is(says('usage'), 'ok: your role may use the server', 'usage');
+SELECT is(says('user mapping'), 'ok: OAuth2 client credentials', 'user mapping');
+SELECT is(says('access'), 'ok: ' || :'base_url' || ' answers', 'access');
+SELECT is(says('account'), 'ok: account 9900000 is there', 'account');
+SELECT is(says('site'), 'ok: site 743 is there', 'site');
+SELECT is(says('SIP peer'), 'ok: the site''s default SIP peer is used', 'SIP peer');
+SELECT is(says('owner''s user mapping'), 'ok: subscriptions can be kept', 'owner');
+SELECT is(says('listener'), 'ok: callbacks on port ' || :'listen_port', 'listener');
+
+-- subscription
+SELECT is(says('subscription'), 'none: orders are polled | SELECT bw_subscribe(''https://...'').',
+          'a listener that nobody calls');
+SELECT bw_subscribe(:'callback_url') AS subscription \gset
+SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'subscription'$$), 'a subscription');
+SELECT is(says('subscription'), 'ok: 1 active', 'is counted');
+SELECT test.sandbox('faults class=SUBSCRIPTION method=POST kind=refuse code=14506 text=URL+invalid');
+SELECT bw_subscribe(:'callback_url' || '/second') AS second \gset
+SELECT ok(test.comes_true(format('SELECT state = ''FAILED'' FROM bw_subscriptions WHERE id = %s', :second)),
+          'a subscription that is refused');
+SELECT is(says('subscription'), '1 subscriptions failed | See error_code and error_text in bw_subscriptions.',
+          'is pointed at');
+SELECT results_eq(format('SELECT error_code, error_text FROM bw_subscriptions WHERE id = %s', :second),
+                  $$VALUES ('14506', 'URL+invalid')$$, 'and there it is');
+SELECT test.sandbox('DELETE faults');
+SELECT bw_unsubscribe(:second), bw_unsubscribe(:subscription);
+SELECT ok(test.comes_true($$SELECT every(state = 'REMOVED') FROM bw_subscriptions$$), 'both are taken back');
+SET bandwidth.listen_port = 0;
+SELECT is(says('subscription'), 'ok: none: orders are polled', 'without a listener none is needed');
+SELECT is(says('listener'), 'ok: off: orders are polled', 'and polling is fine');
+RESET bandwidth.listen_port;
+
+--
+-- Server and rights
+--
+SELECT is(lines('elsewhere'), 'preload, worker, server!', 'without a server nothing more can be said');
+SELECT is(says('server', 'elsewhere'),
+          'server "elsewhere" does not exist | CREATE SERVER elsewhere FOREIGN DATA WRAPPER bandwidth '
+          'OPTIONS (account_id ''...'', site_id ''...'').', 'no server');
+SELECT alike(says('server', 'My server'), '%CREATE SERVER "My server" FOREIGN%', 'its name is quoted');
+CREATE FOREIGN DATA WRAPPER other;
+CREATE SERVER other FOREIGN DATA WRAPPER other;
+SELECT alike(says('server', 'other'), 'server "other" does not exist | %', 'nor is another wrapper''s one');
+
+CREATE ROLE check_app;
+SET ROLE check_app;
+SELECT is(lines(), 'preload, worker, server, usage!', 'without rights nothing more is said');
+SELECT is(says('usage'), 'your role may not use the server | '
+          'GRANT USAGE ON FOREIGN SERVER bandwidth TO check_app.', 'no USAGE');
+RESET ROLE;
+GRANT USAGE ON FOREIGN SERVER bandwidth TO check_app;
+
+--
+-- Credentials
+--
+SET ROLE check_app;
+SELECT is(lines(), 'preload, worker, server, usage, user mapping!, owner''s user mapping, listener, subscription!',
+          'without credentials nothing is asked');
+SELECT is(says('user mapping'), 'your role has no user mapping, and PUBLIC has none | '
+          'CREATE USER MAPPING FOR check_app SERVER bandwidth '
+          'OPTIONS (client_id ''...'', client_secret_file ''...'').', 'no mapping');
+RESET ROLE;
+CREATE USER MAPPING FOR check_app SERVER bandwidth OPTIONS (username 'user', password 'word');
+SET ROLE check_app;
+SELECT is(says('user mapping'), 'ok: user name and password: Bandwidth ends these on 2 December 2026', 'Basic');
+RESET ROLE;
+ALTER USER MAPPING FOR check_app SERVER bandwidth OPTIONS (DROP password, ADD password_file '/nowhere');
+SET ROLE check_app;
+SELECT is(says('user mapping'),
+          'could not open the file of option "password_file": No such file or directory: The file is "/nowhere". | '
+          'CREATE USER MAPPING FOR check_app SERVER bandwidth OPTIONS (client_id ''...'', client_secret_file ''...'').',
+          'a secret that cannot be read');
+RESET ROLE;
+DROP USER MAPPING FOR CURRENT_USER SERVER bandwidth;
+SELECT is(says('owner''s user mapping'), 'the server''s owner has no user mapping, and PUBLIC has none | '
+          'CREATE USER MAPPING FOR postgres SERVER bandwidth: subscriptions and lists use the owner''s.',
+          'the owner has no mapping');
+CREATE USER MAPPING FOR PUBLIC SERVER bandwidth OPTIONS (client_id 'client', client_secret 'secret');
+SELECT is(says('owner''s user mapping'), 'ok: subscriptions can be kept', 'PUBLIC''s will do');
+SELECT is(says('user mapping'), 'ok: OAuth2 client credentials', 'for both');
+
+--
+-- Bandwidth
+--
+ALTER USER MAPPING FOR PUBLIC SERVER bandwidth OPTIONS (SET client_secret 'wrong');
+SELECT is(says('access'), 'No access token from ' || :'token_url' || ': HTTP status 401 | '
+          'Check the credentials of the user mapping and the roles of the API user at Bandwidth.', 'a wrong secret');
+SELECT alike(lines(), '%, access!, owner''s user mapping, %', 'leaves the rest out');
+ALTER USER MAPPING FOR PUBLIC SERVER bandwidth OPTIONS (SET client_secret 'secret');
+SELECT test.sandbox('faults kind=status status=403 path=/sites');
+SELECT is(says('access'), 'HTTP status 403 | '
+          'Check the credentials of the user mapping and the roles of the API user at Bandwidth.', 'no role at Bandwidth');
+SELECT test.sandbox('DELETE faults');
+ALTER SERVER bandwidth OPTIONS (SET token_url 'http://127.0.0.1:1/');
+ALTER USER MAPPING FOR PUBLIC SERVER bandwidth OPTIONS (SET client_id 'client2');
+SELECT alike(says('access'), 'No access token from http://127.0.0.1:1/: Failed to connect % | '
+             'Check base_url, token_url, proxy and ca_file, and that this machine may reach them.',
+             'a token_url where nobody is');
+ALTER USER MAPPING FOR PUBLIC SERVER bandwidth OPTIONS (SET client_id 'client');
+ALTER SERVER bandwidth OPTIONS (SET token_url :'token_url', SET base_url 'http://127.0.0.1:1/api');
+SELECT alike(says('access'), 'Failed to connect % | '
+             'Check base_url, token_url, proxy and ca_file, and that this machine may reach them.',
+             'a base_url where nobody is');
+SELECT test.sandbox('faults kind=status status=500 path=/sites');
+ALTER SERVER bandwidth OPTIONS (SET base_url :'base_url');
+SELECT is(says('account'), 'account 9900000: HTTP status 500 | Check the server option "account_id".',
+          'Bandwidth is in trouble');
+SELECT test.sandbox('DELETE faults');
+ALTER SERVER bandwidth OPTIONS (SET account_id '1');
+SELECT is(says('account'), 'account 1: The account is invalid | Check the server option "account_id".',
+          'another account');
+SELECT alike(lines(), '%, access, account!, owner''s user mapping, %', 'leaves out site and peer');
+ALTER SERVER bandwidth OPTIONS (SET account_id '9900000');
+
+--
+-- Site and SIP peer
+--
+ALTER SERVER bandwidth OPTIONS (SET site_id '1');
+SELECT is(says('site'), 'the account has no site 1 | ALTER SERVER bandwidth OPTIONS (SET site_id ''...'').',
+          'a site that is not there');
+ALTER SERVER bandwidth OPTIONS (DROP site_id);
+SELECT is(says('site'), 'no default site: every order has to name one | '
+          'ALTER SERVER bandwidth OPTIONS (ADD site_id ''...'').', 'no site');
+ALTER SERVER bandwidth OPTIONS (ADD site_id '743', ADD peer_id '1');
+SELECT is(says('SIP peer'), 'the site has no SIP peer 1 | ALTER SERVER bandwidth OPTIONS (SET peer_id ''...'').',
+          'a SIP peer that is not there');
+ALTER SERVER bandwidth OPTIONS (SET peer_id '546348');
+SELECT is(says('SIP peer'), 'ok: SIP peer 546348 is there', 'one that is');
+
+-- What Bandwidth does not answer is not denied either.
+SELECT test.sandbox('faults kind=status status=500 path=/sites skip=1');
+SELECT alike(says('site'), 'the sites could not be listed: HTTP status 500 | Try again later.', 'a list of sites that does not come');
+SELECT test.sandbox('DELETE faults');
+SELECT test.sandbox('faults kind=status status=500 path=/sippeers');
+SELECT alike(says('SIP peer'), 'the SIP peers could not be listed: HTTP status 500 | Try again later.',
+             'a list of SIP peers that does not come');
+SELECT test.sandbox('DELETE faults');
+
+DROP OWNED BY check_app;
+SELECT * FROM finish();
