@@ -158,7 +158,7 @@ ALTER SERVER bandwidth OPTIONS (ADD ordering 'hold');
 SELECT id AS held FROM bw_order(fresh(), name => 'held') \gset
 SELECT posts() AS before \gset
 SELECT is(status, 'HELD', 'an order that is held') FROM bw_orders WHERE id = :held;
-SELECT is(waiting_for, 'approval or room under a limit', 'waits for approval') FROM bw_open_orders WHERE id = :held;
+SELECT is(waiting_for, 'bw_approve()', 'waits for approval') FROM bw_open_orders WHERE id = :held;
 SELECT is(bw_wait(:held, '0.05 s'), 'HELD', 'bw_wait() gives up after its time');
 SELECT results_eq(format($$SELECT * FROM bw_wait(ARRAY[%1$s, %2$s, NULL], '0.05 s')$$, :held, :first),
                   format($$VALUES (%1$s::bigint, 'HELD'), (%2$s, 'COMPLETE')$$, :held, :first),
@@ -249,7 +249,7 @@ SELECT test.sandbox('DELETE faults');
 SELECT test.sandbox('config list_lag_ms=1500');
 SELECT test.sandbox('faults class=ORDER method=POST kind=drop_reply count=1');
 SELECT id AS lost FROM bw_order(fresh()) \gset
-SELECT ok(test.comes_true(format($$SELECT waiting_for = 'reply lost: being looked up at Bandwidth'
+SELECT ok(test.comes_true(format($$SELECT waiting_for = 'a look-up: the reply to its request was lost'
                                      FROM bw_open_orders WHERE id = %s$$, :lost)), 'an order of unknown outcome');
 SELECT test.sandbox('config list_lag_ms=0');
 SELECT is(outcome(:lost), 'COMPLETE', 'is found');
