@@ -36,7 +36,7 @@ if ($? != 0)
 	plan skip_all => 'npm could not install the client: ' . ($reason // 'it took too long');
 }
 
-my $sandbox  = start_sandbox('order-delay' => 300, username => 'user', password => 'pass');
+my $sandbox  = start_sandbox('order-delay' => 500, username => 'user', password => 'pass');
 my $receiver = SandboxTest::Receiver->new;
 
 open(my $node, '-|', 'timeout', '60', 'node', "$folder/node-client.js", $sandbox->url . '/api',
