@@ -27,7 +27,7 @@ foreach my $program ('node', 'npm')
 
 my $folder = File::Temp->newdir;
 copy("$FindBin::RealBin/node-client.js", $folder) or die "could not copy: $!\n";
-my $output = `cd $folder && timeout 60 npm install --prefix . --no-audit --no-fund \\
+my $output = `cd $folder && timeout 30 npm install --prefix . --no-audit --no-fund \\
 	--no-package-lock --ignore-scripts --fetch-retries=0 --loglevel=error '$PACKAGE' 2>&1`;
 if ($? != 0)
 {
