@@ -881,35 +881,92 @@ change_order(Order *order, Request *request, Reply *reply)
 	xmlFreeDoc(doc);
 }
 
+static void
+read_history(const Order *order, Text *out)
+{
+	text_add(out, "<OrderHistoryWrapper><OrderHistory>");
+	add_date(out, "OrderDate", order->modified_us);
+	text_element(out, "Author", "sandbox");
+	text_element(out, "Status", order->status);
+	text_add(out, "</OrderHistory></OrderHistoryWrapper>");
+}
+
+static void
+read_numbers_of(const Order *order, Text *out)
+{
+	text_add(out, "<TelephoneNumbers><Count>%ld</Count>", order->completed_count);
+	for (long i = 0; i < order->completed_count; i++)
+		text_add(out, "<TelephoneNumber>%llu</TelephoneNumber>",
+				 (unsigned long long) order->completed[i]);
+	text_add(out, "</TelephoneNumbers>");
+}
+
+/* How many numbers have each prefix; "unit" 10 ** 7 makes area codes of them. */
+static void
+read_report(const Order *order, const char *name, Number unit, Text *out)
+{
+	size_t		size = (size_t) order->completed_count * sizeof(Number);
+	Number	   *sorted = malloc(size + 1);
+	long		first = 0;
+
+	if (size > 0)
+		memcpy(sorted, order->completed, size);
+	qsort(sorted, (size_t) order->completed_count, sizeof(Number), compare_numbers);
+	text_add(out, "<TelephoneDetailsReports>");
+	for (long i = 1; i <= order->completed_count; i++)
+	{
+		if (i < order->completed_count && sorted[i] / unit == sorted[first] / unit)
+			continue;
+		text_add(out, "<TelephoneDetailsReport>");
+		if (name != NULL)
+			text_element_int(out, name, (long) (sorted[first] / unit));
+		text_element_int(out, "Count", i - first);
+		text_add(out, "</TelephoneDetailsReport>");
+		first = i;
+	}
+	text_add(out, "</TelephoneDetailsReports>");
+	free(sorted);
+}
+
+/* .../orders/ID/PART */
+static void
+read_part(const Order *order, const char *part, Reply *reply)
+{
+	if (strcasecmp(part, "history") == 0)
+		read_history(order, &reply->body);
+	else if (strcasecmp(part, "tns") == 0)
+		read_numbers_of(order, &reply->body);
+	else if (strcasecmp(part, "areaCodes") == 0)
+		read_report(order, "AreaCode", 10000000, &reply->body);
+	else if (strcasecmp(part, "npaNxx") == 0)
+		read_report(order, "NPA-NXX", 10000, &reply->body);
+	else if (strcasecmp(part, "totals") == 0)
+		read_report(order, NULL, UINT64_C(10000000000), &reply->body);
+	else if (strcasecmp(part, "notes") == 0)
+		reply->status = 204;
+	else
+		reply->status = 404;
+}
+
 void
 orders_answer(Request *request, Reply *reply)
 {
-	Order	   *order;
+	bool		get = strcmp(request->method, "GET") == 0;
+	Order	   *order = request->part_count > 3 ? find_order(request->parts[3], false) : NULL;
 
-	if (request->part_count == 3)
-	{
-		if (strcmp(request->method, "POST") == 0)
-			create_order(request, reply);
-		else if (strcmp(request->method, "GET") == 0)
-			list_orders(request, reply, false);
-		else
-			reply->status = 405;
-		return;
-	}
-	order = find_order(request->parts[3], false);
-	if (order == NULL)
+	if (request->part_count == 3 && strcmp(request->method, "POST") == 0)
+		create_order(request, reply);
+	else if (request->part_count == 3 && get)
+		list_orders(request, reply, false);
+	else if (request->part_count == 3)
+		reply->status = 405;
+	else if (order == NULL)
 		reply_error(reply, 404, "OrderResponse", "5035", "The order is not found");
-	else if (request->part_count == 5 && strcasecmp(request->parts[4], "history") == 0)
-	{
-		text_add(&reply->body, "<OrderHistoryWrapper><OrderHistory>");
-		add_date(&reply->body, "OrderDate", order->modified_us);
-		text_element(&reply->body, "Author", "sandbox");
-		text_element(&reply->body, "Status", order->status);
-		text_add(&reply->body, "</OrderHistory></OrderHistoryWrapper>");
-	}
-	else if (strcmp(request->method, "GET") == 0)
+	else if (get && request->part_count == 5)
+		read_part(order, request->parts[4], reply);
+	else if (get)
 		read_order(order, reply);
-	else if (strcmp(request->method, "PUT") == 0)
+	else if (request->part_count == 4 && strcmp(request->method, "PUT") == 0)
 		change_order(order, request, reply);
 	else
 		reply->status = 405;

@@ -110,6 +110,25 @@ status_becomes($sandbox, $id, 'PARTIAL');
 is(codes(api($sandbox, 'PUT', "orders/$id", body => '<Order/>')), '400 5060', 'and no other');
 is(codes(api($sandbox, 'GET', 'orders/1-2')), '404 5035', 'no such order');
 
+# parts of an order
+$sandbox->reset;
+$sandbox->config(order_delay_ms => 0);
+($id) = outcome(numbers_order([ '9192000001', '9192010001', '9842000001' ]), 'COMPLETE');
+my %parts = (
+	tns       => [ Count      => 3 ],
+	totals    => [ Count      => 3 ],
+	areaCodes => [ AreaCode   => 919, 984 ],
+	npaNxx    => [ 'NPA-NXX'  => 919200, 919201, 984200 ],
+	history   => [ Status     => 'COMPLETE' ]);
+foreach my $part (sort keys %parts)
+{
+	my ($name, @values) = @{ $parts{$part} };
+
+	is_deeply([ values_of(api($sandbox, 'GET', "orders/$id/$part"), $name) ], \@values, "its $part");
+}
+is(api($sandbox, 'GET', "orders/$id/notes")->{status}, 204, 'its notes: none');
+is(api($sandbox, 'GET', "orders/$id/nothing")->{status}, 404, 'it has no other parts');
+
 # lists
 $sandbox->reset;
 $sandbox->config(order_delay_ms => 0);

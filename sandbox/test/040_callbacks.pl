@@ -86,7 +86,7 @@ is($sandbox->notify('<Notification/>'), '', 'any body can be sent');
 is($receiver->next(200)->{body}, '<Notification/>', '... and arrives');
 
 # bound to one order
-$sandbox->config(order_delay_ms => 200);
+$sandbox->config(order_delay_ms => 500);
 $order = order($sandbox, one('5402278089'));
 subscribe($sandbox, $receiver->url('/bound'), subscription => "<OrderId>$order</OrderId>");
 my %paths = map { $_->{head} =~ /^POST (\S+)/; $1 => 1 } $receiver->next(200), $receiver->next(200);
@@ -114,7 +114,7 @@ with_fault('9192000003', kind => 'duplicate');
 is($receiver->next(200)->{body}, $receiver->next(200)->{body}, 'fault: duplicate');
 with_fault('9192000004', kind => 'malformed');
 unlike($receiver->next(200)->{body}, qr{</Notification>}, 'fault: malformed');
-with_fault('9192000005', kind => 'delay', delay_ms => 150);
+with_fault('9192000005', kind => 'delay', delay_ms => 300);
 is($receiver->next(200, within => 0.05), undef, 'fault: delay');
 ok($receiver->next(200), '... and then it comes');
 my $held = with_fault('9192000006', kind => 'reorder');

@@ -35,7 +35,7 @@ sub struck_connection
 sub stored { return scalar(my @orders = $sandbox->orders); }
 
 # instead of the reply
-my $connection = struck_connection(kind => 'delay', delay_ms => 150);
+my $connection = struck_connection(kind => 'delay', delay_ms => 300);
 is($connection->text(0.05), '', 'delay: not at once');
 like($connection->text(10), qr{^HTTP/1.1 201}, '... but later');
 

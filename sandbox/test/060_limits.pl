@@ -38,9 +38,9 @@ is(search('/api/accounts/1/')->{status}, 200, 'another account has its own');
 is(statuses(sub { api($sandbox, 'GET', 'sites') }, 5), '200 200 200 200 200', 'some have none');
 is(api($sandbox, 'GET', 'subscriptions')->{status}, 404, 'and some are fresh');
 
-# The window moves: four calls of a limit of 600 a minute leave after 0.4 s.
+# The window moves: four calls of a limit of 240 a minute leave after a second.
 $sandbox->reset;
-$sandbox->config(enforce_limits => 'on', per_minute => 600, burst => 4);
+$sandbox->config(enforce_limits => 'on', per_minute => 240, burst => 4);
 is(statuses(\&search, 5), '200 200 200 200 429', 'a short window');
 wait_until(sub { search()->{status} == 200 }, '... ends');
 is($sandbox->journal_count(class => 'SEARCH', status => 200), 5, '... for one at a time');

@@ -27,7 +27,7 @@ foreach my $program ('node', 'npm')
 
 my $folder = File::Temp->newdir;
 copy("$FindBin::RealBin/node-client.js", $folder) or die "could not copy: $!\n";
-my $output = `cd $folder && timeout 60 npm install --prefix . --no-audit --no-fund \\
+my $output = `cd $folder && timeout 30 npm install --prefix . --no-audit --no-fund \\
 	--no-package-lock --ignore-scripts --fetch-retries=0 --loglevel=error '$PACKAGE' 2>&1`;
 if ($? != 0)
 {
@@ -36,7 +36,7 @@ if ($? != 0)
 	plan skip_all => 'npm could not install the client: ' . ($reason // 'it took too long');
 }
 
-my $sandbox  = start_sandbox('order-delay' => 300, username => 'user', password => 'pass');
+my $sandbox  = start_sandbox('order-delay' => 500, username => 'user', password => 'pass');
 my $receiver = SandboxTest::Receiver->new;
 
 open(my $node, '-|', 'timeout', '60', 'node', "$folder/node-client.js", $sandbox->url . '/api',
