@@ -28,6 +28,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -44,6 +45,7 @@
 static BwStoreScope *current_scope = NULL;
 
 static Oid	extension_schema(void);
+static void lock_extension(void);
 static char *safe_search_path(Oid schema);
 static SPIPlanPtr statement_plan(BwStatement *statement);
 static uint64 run_plan(BwStatement *statement, const Datum *values,
@@ -123,9 +125,24 @@ bw_store_begin(BwStoreScope *scope)
 	current_scope = NULL;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	lock_extension();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(caller);
 	bw_store_enter(scope);
+}
+
+/*
+ * DROP EXTENSION locks the extension first and then its tables, in an order of
+ * its own.  The worker waits for it here, before it holds any of them: else the
+ * two could wait for each other, and the user's DROP might be the one to fail.
+ */
+static void
+lock_extension(void)
+{
+	Oid			extension = get_extension_oid("bandwidth", true);
+
+	if (OidIsValid(extension))
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 }
 
 void
