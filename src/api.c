@@ -616,6 +616,14 @@ one_line(const char *text)
 	return copy;
 }
 
+bool
+bw_outcome_is_no_subscriptions(const BwOutcome *outcome)
+{
+	return outcome->kind == BW_OUTCOME_REFUSED && outcome->status == 404 &&
+		(strcmp(outcome->code, "16000") == 0 ||
+		 strcmp(outcome->code, "16001") == 0 || strcmp(outcome->code, "16002") == 0);
+}
+
 TimestampTz
 bw_api_parse_date(const char *date)
 {

@@ -97,6 +97,9 @@ extern BwCall *bw_api_perform(const BwAccount *account, const BwCallSpec *spec);
 extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 							 const char *what) pg_attribute_noreturn();
 
+/* An account without subscriptions answers 404, with 16000 to 16002. */
+extern bool bw_outcome_is_no_subscriptions(const BwOutcome *outcome);
+
 /* "/accounts/9900000/orders/abc": each argument after format is escaped. */
 extern char *bw_api_path(const BwAccount *account, const char *resource,
 						 const char *id);

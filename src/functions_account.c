@@ -205,10 +205,7 @@ bw_list_subscriptions(PG_FUNCTION_ARGS)
 	spec.path = bw_api_path(account, "subscriptions", NULL);
 	call = bw_api_perform(account, &spec);
 	outcome = bw_call_outcome(call);
-	/* An account without subscriptions answers 404 with 16001 or 16002. */
-	if (outcome->kind != BW_OUTCOME_DONE &&
-		!(outcome->status == 404 && outcome->code != NULL &&
-		  strncmp(outcome->code, "1600", 4) == 0))
+	if (outcome->kind != BW_OUTCOME_DONE && !bw_outcome_is_no_subscriptions(outcome))
 		bw_outcome_raise(outcome, account, "could not list subscriptions");
 	list = bw_xml_list_open(BW_LIST_SUBSCRIPTIONS, outcome->reply->body,
 							outcome->kind == BW_OUTCOME_DONE ? outcome->reply->body_len : 0);

@@ -289,7 +289,9 @@ record(BwWork *work, void *arg)
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 	bool		done = outcome->kind == BW_OUTCOME_DONE;
 
-	if (step->kind == STEP_FIND && (done || outcome->kind == BW_OUTCOME_NOT_FOUND))
+	if (step->kind == STEP_FIND &&
+		(done || outcome->kind == BW_OUTCOME_NOT_FOUND ||
+		 bw_outcome_is_no_subscriptions(outcome)))
 	{
 		step->id = done ? find_subscription(outcome, step) : NULL;
 		if (step->id != NULL)
