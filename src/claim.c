@@ -203,8 +203,8 @@ claim_group(BwWork *work, Turn *turn)
 	if (count == 0)
 		return;
 	bw_store_claim(turn->group, server->account_id, claims, count,
-				   bw_submit_patience_ms(server));
-	bw_guards_spend(work, server->name, (int) turn->spent);
+				   (int) turn->spent, bw_submit_patience_ms(server));
+	bw_guards_spent(work, server->name, (int) turn->spent);
 	turn->tasks = palloc(sizeof(BwTask *) * count);
 	for (int i = 0; i < count; i++)
 	{

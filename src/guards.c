@@ -116,12 +116,18 @@ bw_guards_room(BwWork *work, const BwServer *server)
 }
 
 void
-bw_guards_spend(BwWork *work, const char *server, int numbers)
+bw_guards_spent(BwWork *work, const char *server, int numbers)
+{
+	spending(work, server)->numbers += numbers;
+}
+
+void
+bw_guards_give_back(BwWork *work, const char *server, int numbers)
 {
 	if (numbers == 0)
 		return;
-	bw_store_spend(server, numbers);
-	spending(work, server)->numbers += numbers;
+	bw_store_spend(server, -numbers);
+	spending(work, server)->numbers -= numbers;
 }
 
 void

@@ -25,8 +25,9 @@ extern void bw_guards_pause(const BwAccount *account, const char *ordered_by,
 /* Numbers that may still be sent within 24 hours. */
 extern int64 bw_guards_room(BwWork *work, const BwServer *server);
 
-/* In the claim's transaction: so many were sent (negative: were not, after all). */
-extern void bw_guards_spend(BwWork *work, const char *server, int numbers);
+/* So many were claimed; and so many of them were not sent after all. */
+extern void bw_guards_spent(BwWork *work, const char *server, int numbers);
+extern void bw_guards_give_back(BwWork *work, const char *server, int numbers);
 
 /* The transaction failed: what was counted was not. */
 extern void bw_guards_forget(BwWork *work);

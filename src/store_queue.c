@@ -42,19 +42,32 @@ static BwStatement next_group = {
 	"    FROM bw_order_numbers AS n WHERE n.order_id = o.id)," \
 	" o.reservation_ids, cardinality(r.members)"
 
-/* Another order of the account that is under way for one of the numbers. */
-#define BLOCKER_COLUMN \
-	"(SELECT min(b.id)" \
+/* Does another order want one of the numbers?  Whether it is under way ... */
+#define RIVAL_COLUMN \
+	"(SELECT min(n.order_id)" \
 	"   FROM bw_order_numbers AS m" \
 	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number" \
-	"   JOIN bw_orders AS b ON b.id = n.order_id" \
-	"  WHERE m.order_id = o.id AND n.order_id <> o.id" \
-	"    AND b.account_id = o.account_id AND b.kind = 'order'" \
-	"    AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED')) "
+	"  WHERE m.order_id = o.id AND n.order_id <> o.id AND n.status = 'PENDING') "
+
+/* ... is asked only then. */
+static BwStatement blockers = {
+	.text =
+	"SELECT m.order_id, min(b.id)"
+	"  FROM bw_order_numbers AS m"
+	"  JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
+	"  JOIN bw_orders AS o ON o.id = m.order_id"
+	"  JOIN bw_orders AS b ON b.id = n.order_id"
+	" WHERE m.order_id = ANY ($1) AND n.order_id <> m.order_id"
+	"   AND b.account_id = o.account_id AND b.kind = 'order'"
+	"   AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED')"
+	" GROUP BY m.order_id",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
 
 static BwStatement pick_orders = {
 	.text =
-	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " BLOCKER_COLUMN
+	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " RIVAL_COLUMN
 	"  FROM bw_queue AS q"
 	"  JOIN bw_orders AS o ON o.id = q.order_id"
 	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
@@ -133,13 +146,18 @@ static BwStatement claim = {
 	" SELECT m, 'SENDING', 'worker' FROM unnest($3::bigint[]) AS m),"
 	"d AS ("
 	" DELETE FROM bw_queue AS q"
-	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = ANY ($3))"
+	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = ANY ($3)),"
+	"s AS ("
+	" INSERT INTO bw_spending AS s (server, minute, numbers)"
+	" VALUES ($1, date_trunc('minute', now()), $7)"
+	" ON CONFLICT (server, minute)"
+	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers)"
 	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
 	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
 	"   FROM unnest($5::bigint[]) AS m",
-	.nargs = 6,
+	.nargs = 7,
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT4OID}
+	INT4OID, INT4OID}
 };
 
 /*
@@ -425,10 +443,36 @@ read_order_data(uint64 rows)
 	return orders;
 }
 
+/* From rivals to those that are under way. */
+static void
+find_blockers(BwOrderData *orders, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	int			n = 0;
+	uint64		rows;
+	Datum		v[1];
+
+	for (int i = 0; i < count; i++)
+		if (orders[i].blocked_by != 0)
+			ids[n++] = orders[i].id;
+	if (n == 0)
+		return;
+	v[0] = bw_store_int64_array(ids, n);
+	rows = bw_store_run(&blockers, v, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		orders[i].blocked_by = 0;
+		for (uint64 row = 0; row < rows; row++)
+			if (bw_store_int64(row, 0) == orders[i].id)
+				orders[i].blocked_by = bw_store_int64(row, 1);
+	}
+}
+
 BwOrderData *
 bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
 					 int limit, int *count)
 {
+	BwOrderData *orders;
 	Datum		v[5];
 
 	v[0] = CStringGetTextDatum(group->server);
@@ -437,7 +481,9 @@ bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
 	v[3] = Int32GetDatum(limit);
 	v[4] = BoolGetDatum(shared);
 	*count = (int) bw_store_run(&pick_orders, v, NULL);
-	return read_order_data(*count);
+	orders = read_order_data(*count);
+	find_blockers(orders, *count);
+	return orders;
 }
 
 BwOrderData *
@@ -545,7 +591,7 @@ write_known_requests(const BwClaim *claims, int count)
 
 void
 bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
-			   int count, int patience_ms)
+			   int count, int numbers, int patience_ms)
 {
 	Datum		server = CStringGetTextDatum(group->server);
 	Datum		ordered_by = CStringGetTextDatum(group->ordered_by);
@@ -561,9 +607,9 @@ bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
 					   order_requests);
 	write_known_requests(claims, count);
 	{
-		Datum		v[6] = {server, ordered_by, order_ids, order_requests,
+		Datum		v[7] = {server, ordered_by, order_ids, order_requests,
 			bw_store_int64_array(request_ids, count),
-		Int32GetDatum(patience_ms)};
+		Int32GetDatum(patience_ms), Int32GetDatum(numbers)};
 
 		bw_store_run(&claim, v, NULL);
 	}

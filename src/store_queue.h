@@ -82,7 +82,8 @@ typedef struct BwClaim
  * nothing else was recorded by then.
  */
 extern void bw_store_claim(const BwGroup *group, const char *account_id,
-						   BwClaim *claims, int count, int patience_ms);
+						   BwClaim *claims, int count, int numbers,
+						   int patience_ms);
 
 /* Back into the queue; "own" orders keep their request. */
 extern void bw_store_requeue(const int64 *order_ids, int count,
@@ -112,7 +113,10 @@ extern int64 *bw_store_reject(const BwGroup *group, const int64 *order_ids,
 /* Back into the queue: held orders of up to "room" numbers in all. */
 extern int64 *bw_store_release_held(const char *server, int64 room, int *count);
 
-/* Numbers of a server that were sent in the last 24 hours, by the minute. */
+/*
+ * Numbers of a server that were sent in the last 24 hours.  A claim counts
+ * them by the minute; "spend" corrects that, by a negative number.
+ */
 extern void bw_store_spend(const char *server, int numbers);
 extern int64 bw_store_spent(const char *server);
 

@@ -278,7 +278,7 @@ split(BwWork *work, Recording *recording, BwTask *task, const BwRequestRow *requ
 	recording->moved = list_concat(recording->moved,
 								   bw_split(request, &errors, &back));
 	bw_xml_free_errors(&errors);
-	bw_guards_spend(work, request->server, -back);
+	bw_guards_give_back(work, request->server, back);
 	recording->requeued = true;
 }
 
@@ -292,8 +292,8 @@ note_outcome(BwWork *work, Recording *recording, BwTask *task,
 
 	if (item->status == BW_ORDER_QUEUED)
 	{
-		bw_guards_spend(work, item->request->server,
-						-((Submission *) task->detail)->quantity);
+		bw_guards_give_back(work, item->request->server,
+							((Submission *) task->detail)->quantity);
 		(void) bw_group_back_off(state);
 		recording->requeued = true;
 		return;
