@@ -155,7 +155,8 @@ sub serve
 	local $SIG{PIPE} = 'IGNORE';
 	while (1)
 	{
-		my @ready = $select->can_read;
+		# not for ever: a signal may come just before
+		my @ready = $select->can_read(0.05);
 
 		if ($hang_up)
 		{
