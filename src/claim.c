@@ -50,6 +50,7 @@ typedef struct Ids
 typedef struct Turn
 {
 	BwGroup    *group;
+	bool		known;			/* the group need not be looked for */
 	bool		more;			/* there are groups after it */
 	BwGroupState *state;		/* NULL: no group was found */
 	const BwServer *server;
@@ -66,12 +67,14 @@ typedef struct Turn
 	TimestampTz again_at;		/* when to come again, answers apart */
 } Turn;
 
-static bool group_turn(BwWork *work, BwGroup *group);
+static bool group_turn(BwWork *work, BwGroup *group, bool known);
 static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
-static int	claim_own(Turn *turn, BwClaim *claims, int limit);
-static int	claim_shared(Turn *turn, BwClaim *claims, int limit);
+static BwOrderData *pick(Turn *turn, int limit, int *picked);
+static int	make_claims(Turn *turn, BwOrderData *orders, int picked,
+						BwClaim *claims, int limit);
+static int	claim_own(Turn *turn, BwOrderData *order, BwClaim *claim, int room);
 static bool passes(Turn *turn, BwOrderData *order);
 static void put(Ids *ids, int64 id, int64 blocker);
 static void set_aside(Turn *turn);
@@ -90,19 +93,28 @@ bw_claim_lap(BwWork *work)
 
 	work->submit_at = DT_NOEND;
 	work->crowded = false;
-	while (group_turn(work, &group))
+	/* Most often it is the same group again: that one need not be looked for. */
+	if (work->last_group != NULL)
+	{
+		BwGroup		last = {.server = work->last_group->server,
+		.ordered_by = work->last_group->ordered_by};
+
+		(void) group_turn(work, &last, true);
+		bw_api_run(work->api);
+	}
+	while (group_turn(work, &group, false))
 		CHECK_FOR_INTERRUPTS();
 	bw_api_run(work->api);
 }
 
 /*
- * Claim and send for the group after the given one, which it becomes.  False
- * when that was the last one.
+ * Claim and send for the known group, or for the one after the given one, which
+ * it becomes.  False when that was the last one.
  */
 static bool
-group_turn(BwWork *work, BwGroup *group)
+group_turn(BwWork *work, BwGroup *group, bool known)
 {
-	Turn		turn = {.group = group,.again_at = DT_NOEND};
+	Turn		turn = {.group = group,.known = known,.again_at = DT_NOEND};
 
 	if (bw_work_transaction(work, claim_next_group, &turn, "claiming orders"))
 	{
@@ -129,9 +141,12 @@ claim_next_group(BwWork *work, void *arg)
 {
 	Turn	   *turn = arg;
 
-	if (!bw_store_next_group(turn->group, &turn->more))
+	if (!turn->known && !bw_store_next_group(turn->group, &turn->more))
 		return;
 	turn->state = bw_group_state(work, turn->group->server, turn->group->ordered_by);
+	/* It had its turn already. */
+	if (!turn->known && turn->state == work->last_group)
+		return;
 	if (may_claim(work, turn))
 		claim_group(work, turn);
 }
@@ -155,13 +170,6 @@ may_claim(BwWork *work, Turn *turn)
 		turn->again_at = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
 		return false;
 	}
-	if (turn->group->paused &&
-		bw_guards_paused(turn->group->server, turn->group->ordered_by))
-	{
-		/* A secret's file may have changed, of which nobody tells us. */
-		turn->again_at = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
-		return false;
-	}
 	turn->room = bw_guards_room(work, turn->server);
 	if (turn->room > 0)
 		return true;
@@ -182,6 +190,8 @@ claim_group(BwWork *work, Turn *turn)
 												 server->requests_per_minute,
 												 server->burst, &retry_at);
 	int			limit = Min(budget, server->max_in_flight - bw_api_in_flight(work->api));
+	BwOrderData *orders;
+	int			picked;
 	BwClaim    *claims;
 	int			count;
 
@@ -193,10 +203,16 @@ claim_group(BwWork *work, Turn *turn)
 		return;
 	}
 	claims = palloc0(sizeof(BwClaim) * limit);
-	turn->numbers = make_number_table();
-	count = claim_own(turn, claims, limit);
-	count += claim_shared(turn, claims + count, limit - count);
-	hash_destroy(turn->numbers);
+	orders = pick(turn, limit, &picked);
+	if (picked > 0 && orders[0].paused &&
+		bw_guards_paused(turn->group->server, turn->group->ordered_by))
+	{
+		/* A secret's file may have changed, of which nobody tells us. */
+		turn->again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 ABSENT_RETRY_MS);
+		return;
+	}
+	count = make_claims(turn, orders, picked, claims, limit);
 	set_aside(turn);
 	if (count == limit)
 		work->crowded = true;
@@ -205,6 +221,7 @@ claim_group(BwWork *work, Turn *turn)
 	bw_store_claim(turn->group, server->account_id, claims, count,
 				   (int) turn->spent, bw_submit_patience_ms(server));
 	bw_guards_spent(work, server->name, (int) turn->spent);
+	work->last_group = turn->state;
 	turn->tasks = palloc(sizeof(BwTask *) * count);
 	for (int i = 0; i < count; i++)
 	{
@@ -217,70 +234,66 @@ claim_group(BwWork *work, Turn *turn)
 }
 
 /*
- * Orders with a request of their own keep it.  The request of several orders
- * is one of the parts of a shared one that was refused: they go together.
+ * Orders that share a request go at once if none of this group was sent within
+ * coalesce_delay, else all together when that has passed.
  */
-static int
-claim_own(Turn *turn, BwClaim *claims, int limit)
-{
-	BwOrderData *orders;
-	int			picked;
-	int			count = 0;
-
-	orders = bw_store_pick_orders(turn->group, turn->server->account_id, false,
-								  limit, &picked);
-	for (int i = 0; i < picked; i++)
-	{
-		BwClaim    *claim = &claims[count];
-		BwOrderData *members = &orders[i];
-
-		if (!passes(turn, &orders[i]))
-			continue;
-		claim->request_id = orders[i].request_id;
-		claim->customer_order_id = orders[i].request_customer_order_id;
-		claim->order_count = 1;
-		if (orders[i].member_count > 1)
-			members = bw_store_request_orders(orders[i].request_id, &claim->order_count);
-		claim->orders = palloc(sizeof(BwOrderData *) * claim->order_count);
-		for (int j = 0; j < claim->order_count; j++)
-			claim->orders[j] = &members[j];
-		count++;
-	}
-	return count;
-}
-
-/*
- * The others share: one request per kind, at once if none of this group was
- * sent within coalesce_delay, else all together when that has passed.
- */
-static int
-claim_shared(Turn *turn, BwClaim *claims, int limit)
+static BwOrderData *
+pick(Turn *turn, int limit, int *picked)
 {
 	TimestampTz share_at = turn->state->shared_sent_at +
 	bw_coalesce_delay_ms * INT64CONST(1000);
 	TimestampTz now = GetCurrentTimestamp();
+	bool		share = share_at <= now;
 	BwOrderData *orders;
-	int			picked;
+
+	orders = bw_store_pick_orders(turn->group, turn->server->account_id, share,
+								  share ? SHARED_ORDERS_MAX : limit, picked);
+	if (!share)
+		turn->again_at = Min(turn->again_at, share_at);
+	else if (*picked == SHARED_ORDERS_MAX)
+		turn->again_at = now;
+	return orders;
+}
+
+/* Each picked order into a claim, as far as there is room for claims. */
+static int
+make_claims(Turn *turn, BwOrderData *orders, int picked, BwClaim *claims,
+			int limit)
+{
 	int			count = 0;
 
-	if (limit == 0)
-		return 0;
-	orders = bw_store_pick_orders(turn->group, turn->server->account_id, true,
-								  share_at <= now ? SHARED_ORDERS_MAX : 1, &picked);
-	if (picked == 0)
-		return 0;
-	if (share_at > now)
-	{
-		turn->again_at = Min(turn->again_at, share_at);
-		return 0;
-	}
+	turn->numbers = make_number_table();
 	for (int i = 0; i < picked; i++)
-		join_claim(turn, claims, &count, limit, &orders[i], picked);
-	if (count > 0)
-		turn->state->shared_sent_at = now;
-	if (picked == SHARED_ORDERS_MAX)
-		turn->again_at = now;
+	{
+		if (orders[i].request_id != 0)
+			count += claim_own(turn, &orders[i], &claims[count], limit - count);
+		else
+			join_claim(turn, claims, &count, limit, &orders[i], picked);
+	}
+	hash_destroy(turn->numbers);
 	return count;
+}
+
+/*
+ * Orders with a request of their own keep it.  The request of several orders
+ * is one of the parts of a shared one that was refused: they go together.
+ */
+static int
+claim_own(Turn *turn, BwOrderData *order, BwClaim *claim, int room)
+{
+	BwOrderData *members = order;
+
+	if (room == 0 || !passes(turn, order))
+		return 0;
+	claim->request_id = order->request_id;
+	claim->customer_order_id = order->request_customer_order_id;
+	claim->order_count = 1;
+	if (order->member_count > 1)
+		members = bw_store_request_orders(order->request_id, &claim->order_count);
+	claim->orders = palloc(sizeof(BwOrderData *) * claim->order_count);
+	for (int i = 0; i < claim->order_count; i++)
+		claim->orders[i] = &members[i];
+	return 1;
 }
 
 /* May the order go out?  If not, it is remembered for set_aside(). */
@@ -414,7 +427,7 @@ join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
 	BwClaim    *claim = NULL;
 
 	for (int i = 0; i < *claim_count && claim == NULL; i++)
-		if (same_kind(claims[i].orders[0], order))
+		if (claims[i].is_new && same_kind(claims[i].orders[0], order))
 			claim = &claims[i];
 	if ((claim == NULL && *claim_count == limit) || !passes(turn, order))
 		return;
@@ -423,6 +436,7 @@ join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
 		claim = &claims[(*claim_count)++];
 		claim->is_new = true;
 		claim->orders = palloc(sizeof(BwOrderData *) * room);
+		turn->state->shared_sent_at = GetCurrentTimestamp();
 	}
 	claim->orders[claim->order_count++] = order;
 }

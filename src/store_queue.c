@@ -23,10 +23,7 @@ static BwStatement next_group = {
 	.text =
 	"SELECT q.server, q.ordered_by,"
 	"       EXISTS (SELECT FROM bw_queue AS n"
-	"                WHERE (n.server, n.ordered_by) > (q.server, q.ordered_by)),"
-	"       EXISTS (SELECT FROM bw_pauses AS p"
-	"                WHERE p.server = q.server"
-	"                  AND p.ordered_by IN ('', q.ordered_by))"
+	"                WHERE (n.server, n.ordered_by) > (q.server, q.ordered_by))"
 	"  FROM bw_queue AS q"
 	" WHERE (q.server, q.ordered_by) > ($1, $2)"
 	" ORDER BY q.server, q.ordered_by LIMIT 1",
@@ -67,12 +64,14 @@ static BwStatement blockers = {
 
 static BwStatement pick_orders = {
 	.text =
-	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " RIVAL_COLUMN
+	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " RIVAL_COLUMN ","
+	"       EXISTS (SELECT FROM bw_pauses AS p"
+	"                WHERE p.server = $1 AND p.ordered_by IN ('', $2))"
 	"  FROM bw_queue AS q"
 	"  JOIN bw_orders AS o ON o.id = q.order_id"
 	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
 	" WHERE q.server = $1 AND q.ordered_by = $2"
-	"   AND (q.request_id IS NULL) = $5"
+	"   AND ($5 OR q.request_id IS NOT NULL)"
 	"   AND q.due_at <= now() AND q.waits_for IS NULL"
 	"   AND o.status = 'QUEUED' AND o.account_id = $3"
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
@@ -85,7 +84,7 @@ static BwStatement pick_orders = {
 
 static BwStatement request_orders = {
 	.text =
-	"SELECT " ORDER_DATA_COLUMNS ", true, NULL::bigint"
+	"SELECT " ORDER_DATA_COLUMNS ", true, NULL::bigint, false"
 	"  FROM bw_requests AS r"
 	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
 	" WHERE r.id = $1"
@@ -123,20 +122,18 @@ static BwStatement make_requests = {
 	INT8ARRAYOID, INT8ARRAYOID}
 };
 
-static BwStatement send_requests = {
-	.text =
-	"UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
-	"       first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
-	"       last_sent_at = clock_timestamp()"
-	" WHERE id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}
-};
-
-/* $3, $4: orders and their request; $5: the requests, each once. */
+/*
+ * $3, $4: orders and their request; $5: the requests, each once; $8: those of
+ * them that were there before.
+ */
 static BwStatement claim = {
 	.text =
-	"WITH o AS ("
+	"WITH r AS ("
+	" UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
+	"        first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
+	"        last_sent_at = clock_timestamp()"
+	"  WHERE id = ANY ($8)),"
+	"o AS ("
 	" UPDATE bw_orders AS o SET status = 'SENDING', request_id = m.request_id,"
 	"        sent_at = clock_timestamp()"
 	"   FROM unnest($3::bigint[], $4::bigint[]) AS m(order_id, request_id)"
@@ -155,9 +152,9 @@ static BwStatement claim = {
 	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
 	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
 	"   FROM unnest($5::bigint[]) AS m",
-	.nargs = 7,
+	.nargs = 8,
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT4OID, INT4OID}
+	INT4OID, INT4OID, INT8ARRAYOID}
 };
 
 /*
@@ -407,7 +404,6 @@ bw_store_next_group(BwGroup *group, bool *more)
 	if (bw_store_run(&next_group, v, NULL) == 0)
 		return false;
 	*more = bw_store_bool(0, 2);
-	group->paused = bw_store_bool(0, 3);
 	group->server = bw_store_text(0, 0);
 	group->ordered_by = bw_store_text(0, 1);
 	return true;
@@ -439,6 +435,7 @@ read_order_data(uint64 rows)
 		o->member_count = bw_store_int32(i, 14);
 		o->approved = bw_store_bool(i, 15);
 		o->blocked_by = bw_store_int64(i, 16);
+		o->paused = bw_store_bool(i, 17);
 	}
 	return orders;
 }
@@ -573,20 +570,16 @@ write_new_requests(Datum server, Datum ordered_by, const char *account_id,
 	bw_store_run(&make_requests, v, NULL);
 }
 
-static void
-write_known_requests(const BwClaim *claims, int count)
+static Datum
+known_requests(const BwClaim *claims, int count)
 {
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
 	int			n = 0;
-	Datum		v[1];
 
 	for (int i = 0; i < count; i++)
 		if (!claims[i].is_new)
 			ids[n++] = claims[i].request_id;
-	if (n == 0)
-		return;
-	v[0] = bw_store_int64_array(ids, n);
-	bw_store_run(&send_requests, v, NULL);
+	return bw_store_int64_array(ids, n);
 }
 
 void
@@ -598,6 +591,7 @@ bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
 	int64	   *request_ids = palloc(sizeof(int64) * Max(count, 1));
 	Datum		order_ids;
 	Datum		order_requests;
+	Datum		v[8];
 
 	number_new_requests(claims, count);
 	for (int i = 0; i < count; i++)
@@ -605,14 +599,15 @@ bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
 	list_members(claims, count, &order_ids, &order_requests);
 	write_new_requests(server, ordered_by, account_id, claims, count, order_ids,
 					   order_requests);
-	write_known_requests(claims, count);
-	{
-		Datum		v[7] = {server, ordered_by, order_ids, order_requests,
-			bw_store_int64_array(request_ids, count),
-		Int32GetDatum(patience_ms), Int32GetDatum(numbers)};
-
-		bw_store_run(&claim, v, NULL);
-	}
+	v[0] = server;
+	v[1] = ordered_by;
+	v[2] = order_ids;
+	v[3] = order_requests;
+	v[4] = bw_store_int64_array(request_ids, count);
+	v[5] = Int32GetDatum(patience_ms);
+	v[6] = Int32GetDatum(numbers);
+	v[7] = known_requests(claims, count);
+	bw_store_run(&claim, v, NULL);
 }
 
 void

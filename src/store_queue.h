@@ -22,7 +22,6 @@ typedef struct BwGroup
 {
 	char	   *server;
 	char	   *ordered_by;
-	bool		paused;			/* see bw_store_pauses() */
 } BwGroup;
 
 /*
@@ -52,12 +51,13 @@ typedef struct BwOrderData
 	int			reservation_count;
 	int			member_count;	/* of its request */
 	bool		approved;		/* bw_approve(), or claimed once before */
+	bool		paused;			/* its group is, see bw_store_pauses() */
 	int64		blocked_by;		/* order under way for its number, 0: none */
 } BwOrderData;
 
 /*
- * Lock up to "limit" queued orders of a group, oldest first: those that may
- * share a request, or those that have one of their own.
+ * Lock up to "limit" queued orders of a group, oldest first: those with a
+ * request of their own and, if "shared", those that may share one.
  */
 extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
 										 const char *account_id, bool shared,

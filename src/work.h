@@ -52,6 +52,7 @@ typedef struct BwWork
 	TimestampTz subscriptions_at;
 
 	List	   *groups;			/* BwGroupState *: back-off, coalescing */
+	struct BwGroupState *last_group;	/* that had something to send */
 	List	   *spending;		/* Spending *: numbers of the last 24 hours */
 	bool		waiting;		/* orders may wait for others to end */
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
