@@ -627,6 +627,14 @@ COMMENT ON FUNCTION bw_adopt(bigint, text)
 IS 'says which order at Bandwidth an order of unknown outcome is';
 REVOKE EXECUTE ON FUNCTION bw_adopt(bigint, text) FROM PUBLIC;
 
+CREATE FUNCTION bw_take_over(queued text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_take_over'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_take_over(text)
+IS 'makes a copy of a database the one that orders; queued orders: "look_up" or "discard"';
+REVOKE EXECUTE ON FUNCTION bw_take_over(text) FROM PUBLIC;
+
 --
 -- Subscriptions
 --

@@ -237,6 +237,7 @@ copy_files()
 			cp -R "$top/$name/." "$work/files/$name/"
 		fi
 	done
+	cp "$top/README.md" "$work/files/"
 	cp "$build/sandbox/bw-sandbox" "$work/bw-sandbox"
 }
 

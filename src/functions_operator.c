@@ -31,6 +31,7 @@ PG_FUNCTION_INFO_V1(bw_approve);
 PG_FUNCTION_INFO_V1(bw_resolve);
 PG_FUNCTION_INFO_V1(bw_adopt);
 PG_FUNCTION_INFO_V1(bw_close_order);
+PG_FUNCTION_INFO_V1(bw_take_over);
 
 static BwOrderRow *operators_order(int64 id, Oid role);
 
@@ -174,4 +175,36 @@ bw_close_order(PG_FUNCTION_ARGS)
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
 	PG_RETURN_BOOL(done);
+}
+
+/*
+ * bw_take_over(queued): this copy of a database orders from now on, and the
+ * original must not.  Orders that were queued when it was copied are cancelled
+ * ("discard"), or treated as sent with an unknown outcome ("look_up").
+ */
+Datum
+bw_take_over(PG_FUNCTION_ARGS)
+{
+	char	   *queued = bw_arg_text(fcinfo, 0);
+	bool		discard = strcmp(queued, "discard") == 0;
+	char	   *by = GetUserNameFromId(GetUserId(), false);
+	BwStoreScope scope;
+	bool		fenced;
+
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to take over the orders of another database")));
+	if (!discard && strcmp(queued, "look_up") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized value for queued orders: \"%s\"", queued),
+				 errhint("Values are \"look_up\" and \"discard\".")));
+	bw_store_enter(&scope);
+	fenced = !bw_store_has_identity();
+	if (fenced)
+		bw_store_take_over(discard, by);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_ALL | BW_TOPIC_IDENTITY);
+	PG_RETURN_BOOL(fenced);
 }

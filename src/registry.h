@@ -91,7 +91,8 @@ typedef enum BwTopic
 	BW_TOPIC_REQUESTS = 2,		/* requests to be asked about */
 	BW_TOPIC_INBOX = 4,			/* callbacks to be applied */
 	BW_TOPIC_SUBSCRIPTIONS = 8,
-	BW_TOPIC_ALL = 15
+	BW_TOPIC_ALL = 15,
+	BW_TOPIC_IDENTITY = 16		/* of the database: is it a copy? */
 } BwTopic;
 
 /* Topics that it was asked to look at since the last call. */

@@ -8,7 +8,9 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "store_operator.h"
@@ -105,6 +107,67 @@ static BwStatement close_order = {
 	.nargs = 1,
 	.argtypes = {INT8OID}
 };
+
+static BwStatement take_identity = {
+	.text =
+	"UPDATE bw_identity SET database_oid = $1, system_identifier = $2,"
+	"       instance = $3, taken_over_at = now()",
+	.nargs = 3,
+	.argtypes = {OIDOID, INT8OID, TEXTOID}
+};
+
+static BwStatement discard_queued = {
+	.text =
+	"WITH o AS ("
+	" UPDATE bw_orders SET status = 'CANCELLED', closed_at = now()"
+	"  WHERE status IN ('QUEUED', 'HELD') RETURNING id, request_id),"
+	"q AS (DELETE FROM bw_queue USING o WHERE order_id = o.id),"
+	"h AS (DELETE FROM bw_held USING o WHERE order_id = o.id),"
+	"r AS ("
+	" UPDATE bw_requests AS r SET state = 'closed', closed_at = now()"
+	"   FROM o WHERE r.id = o.request_id)"
+	"INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, 'CANCELLED', 'user', format('discarded when %s took over', $1)"
+	"   FROM o",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+/* As if they had been sent, and the outcome been lost. */
+static BwStatement doubt_queued = {
+	.text =
+	"WITH r AS ("
+	" UPDATE bw_requests AS r"
+	"    SET state = 'sending', attempts = 1, first_sent_at = r.created_at,"
+	"        last_sent_at = r.created_at"
+	"   FROM bw_queue AS q WHERE q.request_id = r.id"
+	" RETURNING r.id, r.server, r.members),"
+	"q AS (DELETE FROM bw_queue USING r WHERE request_id = r.id),"
+	"w AS ("
+	" INSERT INTO bw_open_requests (request_id, server, step, due_at)"
+	" SELECT id, server, 'sent', now() FROM r),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT m, 'SENDING', 'user', format('to be looked up: %s took over', $1)"
+	"   FROM r, unnest(r.members) AS m)"
+	"UPDATE bw_orders AS o SET status = 'SENDING'"
+	"  FROM r WHERE o.id = ANY (r.members)",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+void
+bw_store_take_over(bool discard, const char *by)
+{
+	Datum		identity[3];
+	Datum		v[1] = {CStringGetTextDatum(by)};
+
+	identity[0] = ObjectIdGetDatum(MyDatabaseId);
+	identity[1] = Int64GetDatum((int64) GetSystemIdentifier());
+	identity[2] = CStringGetTextDatum(bw_instance);
+	bw_store_run(discard ? &discard_queued : &doubt_queued, v, NULL);
+	bw_store_run(&take_identity, identity, NULL);
+}
 
 bool
 bw_store_approve(int64 order_id)

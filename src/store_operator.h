@@ -13,6 +13,12 @@
 
 #include "store.h"
 
+/*
+ * This copy is the database of its orders from now on.  What waits to be sent is
+ * cancelled (discard) or, where the original may have sent it, looked up.
+ */
+extern void bw_store_take_over(bool discard, const char *by);
+
 /* HELD for approval: into the queue. */
 extern bool bw_store_approve(int64 order_id);
 

@@ -49,6 +49,7 @@
 #include "settle.h"
 #include "store.h"
 #include "store_notifications.h"
+#include "store_orders.h"
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
@@ -81,6 +82,7 @@ typedef struct Clock
 
 static void start(Oid database);
 static void override_settings(void);
+static void check_identity(BwWork *work, void *arg);
 static void prepare(BwWork *work, void *arg);
 static void main_loop(BwWork *work);
 static void sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock);
@@ -92,7 +94,7 @@ static void open_listener(BwWork *work, Clock *clock);
 static void load_keys(BwWork *work, void *arg);
 static void log_listener(BwWork *work);
 static void take_finished(BwWork *work);
-static void look_at(BwWork *work, int topics);
+static void look_at(BwWork *work, Clock *clock, int topics);
 static void do_what_is_due(BwWork *work, Clock *clock);
 static void tell(BwWork *work);
 static void forget_old(BwWork *work, void *arg);
@@ -168,10 +170,29 @@ override_settings(void)
 		SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * A copy of a database orders nothing, and touches no subscription, until a
+ * person decides that it shall (bw_take_over).
+ */
+static void
+check_identity(BwWork *work, void *arg)
+{
+	bool		fenced = !bw_store_has_identity();
+
+	if (fenced && !work->fenced)
+		ereport(WARNING,
+				(errmsg("this database is a copy of the one that its orders belong to: nothing is sent"),
+				 errhint("If this copy is to order from now on, have a superuser call bw_take_over().")));
+	work->fenced = fenced;
+}
+
 /* What was being sent when a worker ended before has an unknown outcome. */
 static void
 prepare(BwWork *work, void *arg)
 {
+	check_identity(work, NULL);
+	if (work->fenced)
+		return;
 	bw_store_forget_sends();
 }
 
@@ -206,8 +227,8 @@ main_loop(BwWork *work)
 			clock.probe_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														 LOCK_PROBE_MS);
 		}
-		look_at(work, bw_registry_worker_take_topics());
-		if (work->listener == NULL && bw_listen_port > 0 &&
+		look_at(work, &clock, bw_registry_worker_take_topics());
+		if (work->listener == NULL && bw_listen_port > 0 && !work->fenced &&
 			clock.listener_at <= GetCurrentTimestamp())
 		{
 			open_listener(work, &clock);
@@ -368,9 +389,12 @@ log_listener(BwWork *work)
 
 /* The parts of these topics are due now. */
 static void
-look_at(BwWork *work, int topics)
+look_at(BwWork *work, Clock *clock, int topics)
 {
 	TimestampTz now = GetCurrentTimestamp();
+
+	if (topics & BW_TOPIC_IDENTITY)
+		clock->safety_at = now;
 
 	if (topics & BW_TOPIC_QUEUE)
 		work->submit_at = now;
@@ -382,6 +406,14 @@ look_at(BwWork *work, int topics)
 		work->subscriptions_at = now;
 }
 
+/* Nothing is due until somebody takes the copy over. */
+static void
+rest(BwWork *work)
+{
+	work->submit_at = work->reconcile_at = DT_NOEND;
+	work->inbox_at = work->subscriptions_at = DT_NOEND;
+}
+
 /* What somebody waits for first: orders on their way out. */
 static void
 do_what_is_due(BwWork *work, Clock *clock)
@@ -391,8 +423,15 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (clock->safety_at <= now)
 	{
 		clock->safety_at = TimestampTzPlusMilliseconds(now, SAFETY_TIMER_MS);
-		look_at(work, BW_TOPIC_ALL);
-		bw_guards_lap(work);
+		look_at(work, clock, BW_TOPIC_ALL);
+		(void) bw_work_transaction(work, check_identity, NULL, "checking the identity");
+		if (!work->fenced)
+			bw_guards_lap(work);
+	}
+	if (work->fenced)
+	{
+		rest(work);
+		return;
 	}
 	if (work->submit_at <= now)
 		bw_claim_lap(work);
