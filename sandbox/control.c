@@ -96,6 +96,21 @@ sell(const Request *request, Reply *reply)
 	free(prefix);
 }
 
+/* Orders that hold the number are refused from now on. */
+static void
+spoil(const Request *request, Reply *reply)
+{
+	char	   *tn = parameter(request, "tn");
+	Number		number;
+
+	if (number_parse(tn, &number))
+		number_set(number, parameter_int(request, "named", 0)
+				   ? NUMBER_SPOILT_NAMED : NUMBER_SPOILT, -1);
+	else
+		reply->status = 400;
+	free(tn);
+}
+
 static void
 restock(const Request *request, Reply *reply)
 {
@@ -177,6 +192,8 @@ control_answer(Request *request, Reply *reply)
 		callbacks_json(&reply->body);
 	else if (at(request, "POST", "sell"))
 		sell(request, reply);
+	else if (at(request, "POST", "spoil"))
+		spoil(request, reply);
 	else if (at(request, "POST", "restock"))
 		restock(request, reply);
 	else if (at(request, "POST", "notify"))

@@ -62,6 +62,7 @@ static const char help[] =
 "  GET    /sandbox/callbacks            deliveries, as JSON\n"
 "  POST   /sandbox/sell?tn=             someone else takes the number;\n"
 "                                       or prefix= and every=N\n"
+"  POST   /sandbox/spoil?tn=[&named=1]  orders with the number are refused (5071)\n"
 "  POST   /sandbox/restock?tn=          the number is available again\n"
 "  POST   /sandbox/notify[?subscription=]   deliver the body as a callback\n"
 "  POST   /sandbox/config?...           order_delay_ms, toll_free_delay_ms,\n"

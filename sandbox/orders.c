@@ -304,6 +304,15 @@ check_numbers(const Order *order, bool bad, const char **text)
 		*text = "Too many telephone numbers in the order";
 		return "5095";
 	}
+	for (long i = 0; i < order->requested_count; i++)
+	{
+		NumberState state = number_state(order->requested[i]);
+
+		if (state != NUMBER_SPOILT && state != NUMBER_SPOILT_NAMED)
+			continue;
+		*text = "The telephone number is not found in the system";
+		return "5071";
+	}
 	if (has_duplicates(order->requested, order->requested_count))
 	{
 		*text = "Duplicate telephone numbers in the order";
@@ -508,6 +517,21 @@ schedule_order(const Order *order, long index, Reply *reply)
 		timer_add(now_us() + delay_ms * 1000, run_order, (void *) index);
 }
 
+/* A refusal of the whole order; numbers that are to blame may be named. */
+static void
+refuse_order(const Order *order, const char *code, const char *text, Reply *reply)
+{
+	reply->status = 400;
+	text_add(&reply->body, "<OrderResponse><ErrorList><Error>");
+	text_element(&reply->body, "Code", code);
+	text_element(&reply->body, "Description", text);
+	for (long i = 0; i < order->requested_count; i++)
+		if (number_state(order->requested[i]) == NUMBER_SPOILT_NAMED)
+			text_add(&reply->body, "<TelephoneNumber>%010llu</TelephoneNumber>",
+					 (unsigned long long) order->requested[i]);
+	text_add(&reply->body, "</Error></ErrorList></OrderResponse>");
+}
+
 static void
 create_order(Request *request, Reply *reply)
 {
@@ -526,7 +550,7 @@ create_order(Request *request, Reply *reply)
 	order = make_order(root, type, &code, &text);
 	if (code != NULL)
 	{
-		reply_error(reply, 400, "OrderResponse", code, text);
+		refuse_order(order, code, text, reply);
 		remove_last_order();
 	}
 	else

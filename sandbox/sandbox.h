@@ -161,6 +161,8 @@ typedef enum NumberState
 	NUMBER_IN_FLIGHT,
 	NUMBER_OURS,
 	NUMBER_SOLD,				/* to someone else */
+	NUMBER_SPOILT,				/* orders with it are refused, unnamed */
+	NUMBER_SPOILT_NAMED,		/* the same, but the error names it */
 	NUMBER_AGING
 } NumberState;
 
