@@ -289,6 +289,7 @@ CREATE TABLE bw_open_requests (
     due_at timestamptz NOT NULL,
     tries integer NOT NULL DEFAULT 0,
     candidates text[] NOT NULL DEFAULT '{}',
+    checked_numbers text[] NOT NULL DEFAULT '{}',
     refused_code text,
     refused_text text,
     CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),

@@ -72,6 +72,7 @@ static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
 static BwOrderData *pick(Turn *turn, int limit, int *picked);
+static BwOrderData *pick_more_shared(Turn *turn, BwOrderData *first, int *picked);
 static int	make_claims(Turn *turn, BwOrderData *orders, int picked,
 						BwClaim *claims, int limit);
 static int	claim_own(Turn *turn, BwOrderData *order, BwClaim *claim, int room);
@@ -244,15 +245,37 @@ pick(Turn *turn, int limit, int *picked)
 	bw_coalesce_delay_ms * INT64CONST(1000);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		share = share_at <= now;
+	const char *account_id = turn->server->account_id;
 	BwOrderData *orders;
 
-	orders = bw_store_pick_orders(turn->group, turn->server->account_id, share,
-								  share ? SHARED_ORDERS_MAX : limit, picked);
+	orders = bw_store_pick_orders(turn->group, account_id,
+								  share ? BW_PICK_ANY : BW_PICK_OWN, limit, picked);
 	if (!share)
 		turn->again_at = Min(turn->again_at, share_at);
-	else if (*picked == SHARED_ORDERS_MAX)
-		turn->again_at = now;
+	else if (*picked == limit)
+		orders = pick_more_shared(turn, orders, picked);
 	return orders;
+}
+
+/* There are more: those that share are not limited by the calls in flight. */
+static BwOrderData *
+pick_more_shared(Turn *turn, BwOrderData *first, int *picked)
+{
+	int			count;
+	int			own = 0;
+	BwOrderData *shared = bw_store_pick_orders(turn->group, turn->server->account_id,
+											   BW_PICK_SHARED, SHARED_ORDERS_MAX,
+											   &count);
+	BwOrderData *all = palloc(sizeof(BwOrderData) * (*picked + count));
+
+	for (int i = 0; i < *picked; i++)
+		if (first[i].request_id != 0)
+			all[own++] = first[i];
+	memcpy(all + own, shared, sizeof(BwOrderData) * count);
+	*picked = own + count;
+	if (count == SHARED_ORDERS_MAX)
+		turn->again_at = GetCurrentTimestamp();
+	return all;
 }
 
 /* Each picked order into a claim, as far as there is room for claims. */

@@ -22,8 +22,6 @@
 #define LIST_PAGE_SIZE "100"
 /* More orders than this are not read: something else is wrong then. */
 #define FOUND_MAX 20
-/* Calls of one inquiry; it goes on where it stopped when it is asked again. */
-#define CALLS_MAX 100
 /* Clocks differ, and dates of replies are cut to the second. */
 #define CLOCK_GRACE_MS 10000
 
@@ -88,7 +86,12 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 	inquiry->numbers = palloc(sizeof(char *) * Max(number_count, 1));
 	inquiry->number_done = palloc0(sizeof(bool) * Max(number_count, 1));
 	for (int i = 0; i < number_count; i++)
+	{
 		inquiry->numbers[i] = pstrdup(numbers[i]);
+		for (int j = 0; j < request->checked_count; j++)
+			if (strcmp(numbers[i], request->checked_numbers[j]) == 0)
+				inquiry->number_done[i] = true;
+	}
 	if (request->bandwidth_order_id != NULL)
 		add_found(task, request->bandwidth_order_id, true);
 	for (int i = 0; i < request->other_count; i++)
@@ -155,10 +158,9 @@ bw_inquiry_next(BwWork *work, BwTask *task)
 		return false;
 	/* The first call was paid for by whoever made the task. */
 	if (inquiry->calls > 0 &&
-		(inquiry->calls == CALLS_MAX ||
-		 !bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
-								  server->requests_per_minute, server->burst,
-								  &retry_at)))
+		!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
+								 server->requests_per_minute, server->burst,
+								 &retry_at))
 	{
 		inquiry->inconclusive = true;
 		return false;
@@ -380,9 +382,11 @@ take_number(BwTask *task)
 	BwNumberReply *reply;
 	BwXmlProblem problem;
 
-	inquiry->number_done[inquiry->number_asking] = true;
 	if (outcome->kind == BW_OUTCOME_REFUSED || outcome->kind == BW_OUTCOME_NOT_FOUND)
+	{
+		inquiry->number_done[inquiry->number_asking] = true;
 		return;
+	}
 	reply = outcome->kind != BW_OUTCOME_DONE ? NULL
 		: bw_xml_decode_number(outcome->reply->body, outcome->reply->body_len,
 							   &problem);
@@ -391,6 +395,7 @@ take_number(BwTask *task)
 		inquiry->inconclusive = true;
 		return;
 	}
+	inquiry->number_done[inquiry->number_asking] = true;
 	if (reply->order_id != NULL && reply->account_id != NULL &&
 		strcmp(reply->account_id, inquiry->request.account_id) == 0)
 		(void) add_found(task, reply->order_id, false);
@@ -413,6 +418,24 @@ bool
 bw_inquiry_is_complete(const BwTask *task)
 {
 	return !((const BwInquiry *) task->detail)->inconclusive;
+}
+
+void
+bw_inquiry_progress(const BwTask *task, char ***candidates, int *candidate_count,
+					char ***checked, int *checked_count)
+{
+	const BwInquiry *inquiry = task->detail;
+
+	*candidates = palloc(sizeof(char *) * FOUND_MAX);
+	*candidate_count = 0;
+	for (int i = 0; i < inquiry->found_count; i++)
+		if (!inquiry->found[i].bound)
+			(*candidates)[(*candidate_count)++] = inquiry->found[i].id;
+	*checked = palloc(sizeof(char *) * Max(inquiry->number_count, 1));
+	*checked_count = 0;
+	for (int i = 0; i < inquiry->number_count; i++)
+		if (inquiry->number_done[i])
+			(*checked)[(*checked_count)++] = inquiry->numbers[i];
 }
 
 bool

@@ -67,6 +67,7 @@ static List *settle_unknown(List *unknown);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
 static bool record_all(BwWork *work, BwTask **tasks, int count);
 static void record(BwWork *work, void *arg);
+static void keep_progress(BwTask *task);
 static bool conclude(BwWork *work, BwTask *task, BwSettlement *item);
 static BwFound **unbound(const BwRequestRow *request, BwFound **found, int *count);
 static int	compare_created(const void *a, const void *b);
@@ -307,8 +308,11 @@ record(BwWork *work, void *arg)
 			/* It may have been settled by a callback meanwhile. */
 			if (requests[j].id != task->id || requests[j].step == NULL)
 				continue;
+			memset(item, 0, sizeof(BwSettlement));
 			item->request = &requests[j];
 			item->source = task->source;
+			if (!bw_inquiry_is_complete(task))
+				keep_progress(task);
 			if (!conclude(work, task, item))
 				continue;
 			if (!bw_order_is_final(item->status))
@@ -317,6 +321,23 @@ record(BwWork *work, void *arg)
 		}
 	}
 	recording->moved = bw_settle(items, n);
+}
+
+/* What was found so far is not asked again. */
+static void
+keep_progress(BwTask *task)
+{
+	char	  **candidates;
+	char	  **checked;
+	int			candidate_count;
+	int			checked_count;
+
+	bw_inquiry_progress(task, &candidates, &candidate_count, &checked,
+						&checked_count);
+	if (candidate_count + checked_count > 0)
+		bw_store_progress(task->id, (const char *const *) candidates,
+						  candidate_count, (const char *const *) checked,
+						  checked_count);
 }
 
 /* What an inquiry means; false: nothing was learnt, the schedule goes on. */

@@ -71,7 +71,7 @@ static BwStatement pick_orders = {
 	"  JOIN bw_orders AS o ON o.id = q.order_id"
 	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
 	" WHERE q.server = $1 AND q.ordered_by = $2"
-	"   AND ($5 OR q.request_id IS NOT NULL)"
+	"   AND ($5 = 1 OR (q.request_id IS NULL) = ($5 = 2))"
 	"   AND q.due_at <= now() AND q.waits_for IS NULL"
 	"   AND o.status = 'QUEUED' AND o.account_id = $3"
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
@@ -79,7 +79,7 @@ static BwStatement pick_orders = {
 	" LIMIT $4"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED",
 	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID}
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID}
 };
 
 static BwStatement request_orders = {
@@ -466,7 +466,7 @@ find_blockers(BwOrderData *orders, int count)
 }
 
 BwOrderData *
-bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
+bw_store_pick_orders(const BwGroup *group, const char *account_id, BwPick which,
 					 int limit, int *count)
 {
 	BwOrderData *orders;
@@ -476,7 +476,7 @@ bw_store_pick_orders(const BwGroup *group, const char *account_id, bool shared,
 	v[1] = CStringGetTextDatum(group->ordered_by);
 	v[2] = CStringGetTextDatum(account_id);
 	v[3] = Int32GetDatum(limit);
-	v[4] = BoolGetDatum(shared);
+	v[4] = Int32GetDatum(which);
 	*count = (int) bw_store_run(&pick_orders, v, NULL);
 	orders = read_order_data(*count);
 	find_blockers(orders, *count);

@@ -55,12 +55,16 @@ typedef struct BwOrderData
 	int64		blocked_by;		/* order under way for its number, 0: none */
 } BwOrderData;
 
-/*
- * Lock up to "limit" queued orders of a group, oldest first: those with a
- * request of their own and, if "shared", those that may share one.
- */
+typedef enum BwPick
+{
+	BW_PICK_OWN = 0,			/* orders with a request of their own */
+	BW_PICK_ANY = 1,
+	BW_PICK_SHARED = 2			/* orders that may share one */
+} BwPick;
+
+/* Lock up to "limit" queued orders of a group, oldest first. */
 extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
-										 const char *account_id, bool shared,
+										 const char *account_id, BwPick which,
 										 int limit, int *count);
 
 /* The members of one request, for sending it again. */

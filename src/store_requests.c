@@ -33,14 +33,14 @@ static BwStatement send_again = {
 	"r.id, r.kind, r.server, r.account_id, r.ordered_by, r.customer_order_id," \
 	" r.bandwidth_order_id, r.other_order_ids, r.attempts," \
 	" cardinality(r.members), r.quantity, r.first_sent_at, w.step, w.tries," \
-	" w.candidates, w.refused_code, w.refused_text, r.shared "
+	" w.candidates, w.refused_code, w.refused_text, r.shared, w.checked_numbers "
 
 /* The work list comes first: it is short, the list of requests is not. */
 static BwStatement due_requests = {
 	.text =
 	"WITH w AS MATERIALIZED ("
-	" SELECT request_id, step, due_at, tries, candidates, refused_code,"
-	"        refused_text"
+	" SELECT request_id, step, due_at, tries, candidates, checked_numbers,"
+	"        refused_code, refused_text"
 	"   FROM bw_open_requests"
 	"  WHERE due_at <= now()"
 	"  ORDER BY due_at"
@@ -109,6 +109,14 @@ static BwStatement ask_now = {
 	" WHERE request_id = $1",
 	.nargs = 3,
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static BwStatement progress = {
+	.text =
+	"UPDATE bw_open_requests SET candidates = $2, checked_numbers = $3"
+	" WHERE request_id = $1",
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static BwStatement request_numbers = {
@@ -268,6 +276,7 @@ read_requests(uint64 rows)
 		r->refused_code = bw_store_text(i, 15);
 		r->refused_text = bw_store_text(i, 16);
 		r->shared = bw_store_bool(i, 17);
+		r->checked_numbers = bw_store_texts(i, 18, &r->checked_count);
 	}
 	return requests;
 }
@@ -353,6 +362,18 @@ bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
 
 	bw_store_run(&bound_elsewhere, v, NULL);
 	return bw_store_texts(0, 0, count);
+}
+
+void
+bw_store_progress(int64 request_id, const char *const *candidates,
+				  int candidate_count, const char *const *checked,
+				  int checked_count)
+{
+	Datum		v[3] = {Int64GetDatum(request_id)};
+
+	v[1] = bw_store_text_array(candidates, candidate_count);
+	v[2] = bw_store_text_array(checked, checked_count);
+	bw_store_run(&progress, v, NULL);
 }
 
 BwMember *

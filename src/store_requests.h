@@ -41,6 +41,8 @@ typedef struct BwRequestRow
 	int			tries;
 	char	  **candidates;		/* orders that callbacks named */
 	int			candidate_count;
+	char	  **checked_numbers;	/* of no lost copy, for certain */
+	int			checked_count;
 	char	   *refused_code;	/* a copy was refused by this, NULL: none */
 	char	   *refused_text;
 	bool		shared;			/* its orders were put together when it was
@@ -49,6 +51,11 @@ typedef struct BwRequestRow
 
 /* All numbers that a request asks for, whatever became of them. */
 extern char **bw_store_request_numbers(int64 request_id, int *count);
+
+/* Remember what an inquiry that could not end has found out. */
+extern void bw_store_progress(int64 request_id, const char *const *candidates,
+							  int candidate_count, const char *const *checked,
+							  int checked_count);
 
 /* Those of the orders at Bandwidth that belong to another request already. */
 extern char **bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
