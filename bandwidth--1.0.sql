@@ -294,7 +294,7 @@ CREATE TABLE bw_open_requests (
     refused_text text,
     CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),
     CONSTRAINT bw_open_requests_step_check
-        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'close'))
+        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'detail', 'close'))
 ) WITH (fillfactor = 70);
 CREATE INDEX bw_open_requests_due_at_idx ON bw_open_requests (due_at);
 COMMENT ON TABLE bw_open_requests

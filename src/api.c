@@ -647,6 +647,17 @@ bw_api_parse_date(const char *date)
 	return at - zone_of_date(date) * USECS_PER_MINUTE;
 }
 
+char *
+bw_api_format_day(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		elog(ERROR, "timestamp out of range");
+	return psprintf("%02d-%02d-%02d", tm.tm_year % 100, tm.tm_mon, tm.tm_mday);
+}
+
 /* Minutes east of UTC that a date ends with, "+03:00"; Z and nothing are 0. */
 static int
 zone_of_date(const char *date)

@@ -20,6 +20,7 @@ typedef struct BwGroupState
 	TimestampTz not_before;
 	int			failures;
 	TimestampTz shared_sent_at; /* last shared request */
+	TimestampTz listed_at;		/* last list of many orders */
 } BwGroupState;
 
 /* Made on first use. */

@@ -10,6 +10,7 @@
  *	look_up	ask for orders that carry our CustomerOrderId
  *	resend	several look-ups found nothing: send the same request again
  *	poll	ask for the order itself until it is final
+ *	detail	the same, where the list of orders did not tell enough
  *	close	tell Bandwidth to end a back order
  *
  * src/reconcile.c
@@ -20,7 +21,9 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "bulk.h"
 #include "close.h"
+#include "group.h"
 #include "guards.h"
 #include "inquiry.h"
 #include "reconcile.h"
@@ -30,7 +33,11 @@
 #include "xml.h"
 
 /* Requests taken up in one lap. */
-#define LAP_REQUESTS 200
+#define LAP_REQUESTS 1000
+/* From so many polls on, the list of orders is asked instead. */
+#define LIST_FROM 20
+/* But not more often than this. */
+#define LIST_EVERY_MS 2000
 /* A step that failed by an error of ours is tried again after this. */
 #define RETRY_MS 10000
 /* What needs a person is looked at again after this. */
@@ -47,6 +54,16 @@ typedef struct Lap
 	bool		full;			/* there is more that is due already */
 } Lap;
 
+/* A request, or many, whose task is being made. */
+typedef struct Making
+{
+	const BwRequestRow *request;
+	bool		look_up;
+	const BwRequestRow *const *requests;	/* for a list */
+	int			count;
+	BwTask	   *task;
+} Making;
+
 /* Tasks whose answers are recorded in one transaction. */
 typedef struct Recording
 {
@@ -57,13 +74,23 @@ typedef struct Recording
 } Recording;
 
 static void take_due(BwWork *work, void *arg);
+static void take_many(BwWork *work, Lap *lap, BwRequestRow *requests, int count);
+static bool may_be_listed(const BwRequestRow *request);
+static void start_bulk(BwWork *work, Lap *lap, const BwRequestRow **requests,
+					   int count);
+static void put_off_many(Lap *lap, const BwRequestRow **requests, int count,
+						 TimestampTz at);
+static void make_bulk(BwWork *work, void *arg);
 static void take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 						 List **unknown);
+static void make_resend(BwWork *work, void *arg);
 static void resend(BwWork *work, Lap *lap, const BwRequestRow *request);
 static void close_order(BwWork *work, Lap *lap, const BwRequestRow *request);
 static bool start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request,
 						  bool look_up);
 static List *settle_unknown(List *unknown);
+static void make_inquiry(BwWork *work, void *arg);
+static void put_off(Lap *lap, const BwRequestRow *request);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
 static bool record_all(BwWork *work, BwTask **tasks, int count);
 static void record(BwWork *work, void *arg);
@@ -81,6 +108,7 @@ bw_reconcile_lap(BwWork *work)
 	Lap			lap = {.next_due = DT_NOEND};
 	ListCell   *lc;
 
+	work->many_open = false;
 	if (!bw_work_transaction(work, take_due, &lap, "looking after orders"))
 	{
 		foreach(lc, lap.tasks)
@@ -96,6 +124,8 @@ bw_reconcile_lap(BwWork *work)
 
 		if (task->kind == BW_TASK_SUBMIT)
 			bw_submit_send(work, task);
+		else if (task->kind == BW_TASK_BULK)
+			bw_bulk_send(work, task);
 		else if (task->kind == BW_TASK_CLOSE)
 			bw_close_send(work, task);
 		else if (!bw_inquiry_next(work, task))
@@ -113,8 +143,10 @@ take_due(BwWork *work, void *arg)
 	int			count;
 
 	requests = bw_store_due_requests(LAP_REQUESTS, &count, &lap->next_due);
+	take_many(work, lap, requests, count);
 	for (int i = 0; i < count; i++)
-		take_request(work, lap, &requests[i], &unknown);
+		if (requests[i].step != NULL)
+			take_request(work, lap, &requests[i], &unknown);
 	if (unknown != NIL)
 	{
 		lap->moved = settle_unknown(unknown);
@@ -122,6 +154,92 @@ take_due(BwWork *work, void *arg)
 	}
 	if (count == LAP_REQUESTS && list_length(lap->tasks) == count)
 		lap->full = true;
+}
+
+/*
+ * Where many polls are due, the list of orders answers most of them in one
+ * call.  What is taken here loses its step, and is left alone by the rest.
+ */
+static void
+take_many(BwWork *work, Lap *lap, BwRequestRow *requests, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const BwRequestRow **same;
+		int			n = 0;
+
+		if (!may_be_listed(&requests[i]))
+			continue;
+		same = palloc(sizeof(BwRequestRow *) * count);
+		for (int j = i; j < count; j++)
+			if (may_be_listed(&requests[j]) &&
+				strcmp(requests[j].server, requests[i].server) == 0 &&
+				strcmp(requests[j].ordered_by, requests[i].ordered_by) == 0)
+				same[n++] = &requests[j];
+		if (n >= LIST_FROM)
+			start_bulk(work, lap, same, n);
+	}
+}
+
+/* Explicit numbers, sent once: the list can tell all about it. */
+static bool
+may_be_listed(const BwRequestRow *request)
+{
+	return request->step != NULL && strcmp(request->step, "poll") == 0 &&
+		request->bandwidth_order_id != NULL && request->attempts == 1 &&
+		strcmp(request->kind, "explicit") == 0;
+}
+
+static void
+start_bulk(BwWork *work, Lap *lap, const BwRequestRow **requests, int count)
+{
+	const BwServer *server = bw_config_server_if_exists(requests[0]->server);
+	BwGroupState *state = bw_group_state(work, requests[0]->server,
+										 requests[0]->ordered_by);
+	Making		making = {.requests = requests,.count = count};
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz again_at = TimestampTzPlusMilliseconds(state->listed_at, LIST_EVERY_MS);
+
+	if (server == NULL || strcmp(server->account_id, requests[0]->account_id) != 0)
+		return;
+	/* Those that come due meanwhile go with them. */
+	if (again_at > now)
+		put_off_many(lap, requests, count, again_at);
+	else if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
+									  server->requests_per_minute, server->burst,
+									  &again_at))
+		put_off_many(lap, requests, count, again_at);
+	else if (bw_work_attempt(work, make_bulk, &making, "asking about many orders"))
+	{
+		lap->tasks = lappend(lap->tasks, making.task);
+		put_off_many(lap, requests, count, next_question(work, requests[0]));
+		state->listed_at = now;
+	}
+}
+
+/* All of them are looked at again then, and not in this lap. */
+static void
+put_off_many(Lap *lap, const BwRequestRow **requests, int count, TimestampTz at)
+{
+	int64	   *ids = palloc(sizeof(int64) * count);
+	TimestampTz *due = palloc(sizeof(TimestampTz) * count);
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = requests[i]->id;
+		due[i] = at;
+		unconstify(BwRequestRow *, requests[i])->step = NULL;
+	}
+	bw_store_schedule(ids, "poll", due, count);
+	lap->next_due = Min(lap->next_due, at);
+}
+
+static void
+make_bulk(BwWork *work, void *arg)
+{
+	Making	   *making = arg;
+
+	making->task = bw_bulk_create(work, making->requests, making->count);
 }
 
 static void
@@ -142,7 +260,7 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 
 		if (!start_inquiry(work, lap, request, look_up))
 			return;
-		bw_store_schedule(&request->id, look_up ? "look_up" : "poll", &due, 1);
+		bw_store_schedule(&request->id, look_up ? "look_up" : request->step, &due, 1);
 		lap->next_due = Min(lap->next_due, due);
 	}
 }
@@ -151,15 +269,21 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 static void
 resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
-	TimestampTz due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS);
+	Making		making = {.request = request};
 
-	if (bw_guards_paused(request->server, request->ordered_by))
-	{
-		bw_store_schedule(&request->id, "resend", &due, 1);
-		lap->next_due = Min(lap->next_due, due);
-	}
+	if (bw_guards_paused(request->server, request->ordered_by) ||
+		!bw_work_attempt(work, make_resend, &making, "sending a request again"))
+		put_off(lap, request);
 	else
-		lap->tasks = lappend(lap->tasks, bw_submit_again(work, request));
+		lap->tasks = lappend(lap->tasks, making.task);
+}
+
+static void
+make_resend(BwWork *work, void *arg)
+{
+	Making	   *making = arg;
+
+	making->task = bw_submit_again(work, making->request);
 }
 
 /* The PUT is scheduled again, in case we never hear of it. */
@@ -195,37 +319,64 @@ settle_unknown(List *unknown)
 }
 
 /*
- * False: no budget, and then lap->next_due is when there is; or no free
- * socket, and then the next answer brings us back.
+ * False: its server is gone or changed, or there is no budget, and then
+ * lap->next_due says when to come again; or no free socket, and then the next
+ * answer brings us back.
  */
 static bool
 start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request, bool look_up)
 {
-	BwTask	   *task;
-	char	  **numbers = NULL;
-	int			number_count = 0;
-	const BwServer *server;
+	BwServer   *server = bw_config_server_if_exists(request->server);
+	Making		making = {.request = request,.look_up = look_up};
 	TimestampTz retry_at;
 
-	if (look_up || request->attempts > 1)
-		numbers = bw_store_request_numbers(request->id, &number_count);
-	task = bw_inquiry_create(work, request, look_up, numbers, number_count);
-	server = task->account.server;
+	if (server == NULL || strcmp(server->account_id, request->account_id) != 0)
+	{
+		put_off(lap, request);
+		return false;
+	}
 	if (bw_api_in_flight(work->api) + list_length(lap->tasks) >= server->max_in_flight)
 	{
-		bw_task_free(task);
+		work->many_open = true;
 		return false;
 	}
 	if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 								 server->requests_per_minute, server->burst,
 								 &retry_at))
 	{
-		bw_task_free(task);
 		lap->next_due = Min(lap->next_due, retry_at);
 		return false;
 	}
-	lap->tasks = lappend(lap->tasks, task);
+	if (!bw_work_attempt(work, make_inquiry, &making, "asking about an order"))
+	{
+		put_off(lap, request);
+		return false;
+	}
+	lap->tasks = lappend(lap->tasks, making.task);
 	return true;
+}
+
+/* Fails where credentials are missing or cannot be read: that request waits. */
+static void
+make_inquiry(BwWork *work, void *arg)
+{
+	Making	   *making = arg;
+	const BwRequestRow *request = making->request;
+	char	  **numbers = NULL;
+	int			count = 0;
+
+	if (making->look_up || request->attempts > 1)
+		numbers = bw_store_request_numbers(request->id, &count);
+	making->task = bw_inquiry_create(work, request, making->look_up, numbers, count);
+}
+
+static void
+put_off(Lap *lap, const BwRequestRow *request)
+{
+	TimestampTz due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS);
+
+	bw_store_schedule(&request->id, request->step, &due, 1);
+	lap->next_due = Min(lap->next_due, due);
 }
 
 /* When to ask again if this question brings nothing. */
@@ -268,6 +419,9 @@ bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 	}
 	for (int i = 0; i < done_count; i++)
 		bw_task_free(done[i]);
+	/* Somebody waits for a free socket. */
+	if (work->many_open)
+		work->reconcile_at = GetCurrentTimestamp();
 }
 
 static bool

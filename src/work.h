@@ -20,6 +20,7 @@ typedef enum BwTaskKind
 {
 	BW_TASK_SUBMIT,				/* POST /orders */
 	BW_TASK_INQUIRY,			/* GET /orders, /orders/{id}, /tns/{tn} */
+	BW_TASK_BULK,				/* GET /orders, for many requests */
 	BW_TASK_CLOSE,				/* PUT /orders/{id} */
 	BW_TASK_SUBSCRIPTION		/* POST, DELETE /subscriptions */
 } BwTaskKind;
@@ -42,6 +43,7 @@ typedef struct BwWork
 	MemoryContext lap;			/* reset after each lap */
 	BwApi	   *api;
 	BwListener *listener;		/* NULL: port closed */
+	bool		many_open;		/* questions wait until calls are finished */
 	bool		crowded;		/* orders wait until calls in flight are
 								 * finished */
 
@@ -75,8 +77,13 @@ extern void bw_work_moved(BwWork *work, List *moved);
 /* The n-th delay, in ms, of a list of seconds; the last one repeats. */
 extern int64 bw_work_delay_ms(const char *delays, int n, int64 beyond_ms);
 
-/* Run "step" in a transaction; an error is logged and false returned. */
+/*
+ * Run "step" in a transaction, or in a subtransaction of the one that is open;
+ * an error is logged and false returned.
+ */
 typedef void (*BwStep) (BwWork *work, void *arg);
+extern bool bw_work_attempt(BwWork *work, BwStep step, void *arg,
+							const char *what);
 extern bool bw_work_transaction(BwWork *work, BwStep step, void *arg,
 								const char *what);
 

@@ -38,6 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "api.h"
+#include "bulk.h"
 #include "claim.h"
 #include "close.h"
 #include "compat.h"
@@ -483,6 +484,9 @@ take_finished(BwWork *work)
 				break;
 			case BW_TASK_INQUIRY:
 				asked[questions++] = task;
+				break;
+			case BW_TASK_BULK:
+				bw_bulk_finished(work, task);
 				break;
 			case BW_TASK_CLOSE:
 				bw_close_finished(work, task);
