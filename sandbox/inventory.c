@@ -9,7 +9,8 @@
 #include <string.h>
 
 const char *const number_state_names[] = {
-	"unknown", "available", "reserved", "in_flight", "ours", "sold", "aging"
+	"unknown", "available", "reserved", "in_flight", "ours", "sold",
+	"spoilt", "spoilt_named", "aging"
 };
 
 /* In search order; the guide's places first. */

@@ -33,7 +33,7 @@
 #include "xml.h"
 
 /* Requests taken up in one lap. */
-#define LAP_REQUESTS 1000
+#define LAP_REQUESTS 300
 /* From so many polls on, the list of orders is asked instead. */
 #define LIST_FROM 20
 /* But not more often than this. */
