@@ -232,9 +232,11 @@ CREATE TABLE bw_queue (
     due_at timestamptz NOT NULL DEFAULT '-infinity',
     approved boolean NOT NULL DEFAULT false,
     claimed boolean NOT NULL DEFAULT false,
+    search boolean NOT NULL DEFAULT false,
     waits_for bigint,
     CONSTRAINT bw_queue_pkey PRIMARY KEY (server, ordered_by, order_id)
 );
+CREATE INDEX bw_queue_search_idx ON bw_queue (due_at) WHERE search;
 CREATE INDEX bw_queue_waits_for_idx ON bw_queue (waits_for)
  WHERE waits_for IS NOT NULL;
 COMMENT ON TABLE bw_queue
@@ -518,6 +520,30 @@ COMMENT ON FUNCTION bw_order(text[], text, text, text, text, boolean, boolean,
     text[], integer, text, jsonb, text)
 IS 'orders telephone numbers when this transaction commits';
 
+CREATE FUNCTION bw_order_search(
+    quantity integer DEFAULT 1,
+    npanxx text DEFAULT NULL,
+    area_code text DEFAULT NULL,
+    lca boolean DEFAULT false,
+    max_tier integer DEFAULT NULL,
+    direct boolean DEFAULT false,
+    site_id text DEFAULT NULL,
+    peer_id text DEFAULT NULL,
+    name text DEFAULT NULL,
+    customer_order_id text DEFAULT NULL,
+    partial_allowed boolean DEFAULT false,
+    back_order_requested boolean DEFAULT false,
+    attempts integer DEFAULT 1,
+    idempotency_key text DEFAULT NULL,
+    tag jsonb DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (id bigint, telephone_number text, status text)
+AS 'MODULE_PATHNAME', 'bw_order_search'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION bw_order_search(integer, text, text, boolean, integer, boolean,
+    text, text, text, text, boolean, boolean, integer, text, jsonb, text)
+IS 'orders telephone numbers by criteria when this transaction commits';
+
 CREATE FUNCTION bw_cancel(id bigint)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'bw_cancel'
@@ -725,6 +751,10 @@ BEGIN ATOMIC
                FROM bw_pauses AS p
               WHERE p.server = o.server AND p.ordered_by IN ('', o.ordered_by)
               ORDER BY p.automatic LIMIT 1),
+            (SELECT 'a search for its telephone numbers'
+               FROM bw_queue AS q
+              WHERE q.server = o.server AND q.ordered_by = o.ordered_by
+                AND q.order_id = o.id AND q.search),
             (SELECT 'another order for the same telephone number'
                FROM bw_queue AS q
               WHERE q.server = o.server AND q.ordered_by = o.ordered_by

@@ -12,9 +12,11 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #include "functions.h"
 #include "registry.h"
+#include "store_orders.h"
 
 char *
 bw_arg_text(FunctionCallInfo fcinfo, int n)
@@ -75,4 +77,54 @@ bw_warn_without_worker(const char *consequence)
 			 errmsg("%s", consequence),
 			 errdetail("The library \"bandwidth\" is not preloaded, so no worker is running."),
 			 errhint("Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.")));
+}
+
+void
+bw_check_guards(const BwServer *server, const BwOrderOptions *options, int quantity)
+{
+	if (server->ordering == BW_ORDERING_OFF)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ordering is off for server \"%s\"", server->name),
+				 errhint("Its owner can run ALTER SERVER ... OPTIONS (SET ordering 'on').")));
+	if (quantity > server->max_numbers_per_order ||
+		quantity > server->max_numbers_per_day)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("order of %d telephone numbers exceeds the limit of server \"%s\"",
+						quantity, server->name),
+				 errdetail("The limits are %d numbers per order and %d per day.",
+						   server->max_numbers_per_order, server->max_numbers_per_day),
+				 errhint("See the server options \"max_numbers_per_order\" and \"max_numbers_per_day\".")));
+	if (!bw_config_site_allowed(server, options->site_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("site \"%s\" is not allowed for server \"%s\"",
+						options->site_id, server->name),
+				 errhint("See the server option \"allowed_sites\".")));
+	if (!bw_config_peer_allowed(server, options->peer_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("SIP peer \"%s\" is not allowed for server \"%s\"",
+						options->peer_id, server->name),
+				 errhint("See the server option \"allowed_peers\".")));
+}
+
+void
+bw_return_order(ReturnSetInfo *rsinfo, int64 id)
+{
+	int			count;
+	BwOrderLine *lines = bw_store_order_lines(id, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[3] = {Int64GetDatum(id)};
+		bool		nulls[3] = {false};
+
+		nulls[1] = lines[i].telephone_number == NULL;
+		if (!nulls[1])
+			values[1] = CStringGetTextDatum(lines[i].telephone_number);
+		values[2] = CStringGetTextDatum(lines[i].status);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 }

@@ -12,6 +12,7 @@
 #include "bandwidth.h"
 
 #include "api.h"
+#include "nodes/execnodes.h"
 #include "request.h"
 
 /* Argument "n" as a C string, NULL if it is null. */
@@ -28,6 +29,13 @@ extern void bw_problem_raise(const BwProblem *problem) pg_attribute_noreturn();
  * "role"; errors 42704, 42501 and 28000 with hints.
  */
 extern BwAccount *bw_account(const char *server, Oid role);
+
+/* What the server's options allow (53400, 42501, 55000), before anything is written. */
+extern void bw_check_guards(const BwServer *server, const BwOrderOptions *options,
+							int quantity);
+
+/* Rows of an order that is there: id, telephone_number, status. */
+extern void bw_return_order(ReturnSetInfo *rsinfo, int64 id);
 
 /* Warn that no worker serves this database, with the line to configure. */
 extern void bw_warn_without_worker(const char *consequence);

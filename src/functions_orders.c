@@ -45,12 +45,9 @@ PG_FUNCTION_INFO_V1(bw_receive);
 #define FETCH_COLUMNS 15
 
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
-static void check_guards(const BwServer *server, const BwOrderOptions *options,
-						 int quantity);
 static Datum number_array(const BwNumber *numbers, int count);
 static void return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
 						 const BwNumber *numbers, int count);
-static void return_existing(ReturnSetInfo *rsinfo, int64 id);
 static void wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 							BwOrderStatus *statuses);
 static bool read_statuses(const int64 *ids, int count, Oid role,
@@ -87,7 +84,7 @@ bw_order(PG_FUNCTION_ARGS)
 	if (!bw_order_check(texts, count, &options, numbers,
 						palloc(sizeof(int) * Max(count, 1)), &problem))
 		bw_problem_raise(&problem);
-	check_guards(server, &options, count);
+	bw_check_guards(server, &options, count);
 
 	order.server = server->name;
 	order.account_id = server->account_id;
@@ -113,7 +110,7 @@ bw_order(PG_FUNCTION_ARGS)
 		id = -bw_store_order_by_key(order.server, order.ordered_by,
 									order.idempotency_key);
 	if (id < 0)
-		return_existing(rsinfo, -id);
+		bw_return_order(rsinfo, -id);
 	bw_store_leave(&scope);
 	if (id > 0)
 	{
@@ -145,38 +142,6 @@ read_numbers(FunctionCallInfo fcinfo, int *count)
 	return texts;
 }
 
-/* What the server's options allow, before anything is written. */
-static void
-check_guards(const BwServer *server, const BwOrderOptions *options, int quantity)
-{
-	if (server->ordering == BW_ORDERING_OFF)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ordering is off for server \"%s\"", server->name),
-				 errhint("Its owner can run ALTER SERVER ... OPTIONS (SET ordering 'on').")));
-	if (quantity > server->max_numbers_per_order ||
-		quantity > server->max_numbers_per_day)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("order of %d telephone numbers exceeds the limit of server \"%s\"",
-						quantity, server->name),
-				 errdetail("The limits are %d numbers per order and %d per day.",
-						   server->max_numbers_per_order, server->max_numbers_per_day),
-				 errhint("See the server options \"max_numbers_per_order\" and \"max_numbers_per_day\".")));
-	if (!bw_config_site_allowed(server, options->site_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("site \"%s\" is not allowed for server \"%s\"",
-						options->site_id, server->name),
-				 errhint("See the server option \"allowed_sites\".")));
-	if (!bw_config_peer_allowed(server, options->peer_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("SIP peer \"%s\" is not allowed for server \"%s\"",
-						options->peer_id, server->name),
-				 errhint("See the server option \"allowed_peers\".")));
-}
-
 static Datum
 number_array(const BwNumber *numbers, int count)
 {
@@ -197,24 +162,6 @@ return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
 		CStringGetTextDatum(numbers[i].digits), CStringGetTextDatum(status)};
 		bool		nulls[3] = {false};
 
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-}
-
-/* The same idempotency_key was used before: that order's rows. */
-static void
-return_existing(ReturnSetInfo *rsinfo, int64 id)
-{
-	int			count;
-	BwOrderLine *lines = bw_store_order_lines(id, &count);
-
-	for (int i = 0; i < count; i++)
-	{
-		Datum		values[3] = {Int64GetDatum(id)};
-		bool		nulls[3] = {false};
-
-		values[1] = text_or_null(lines[i].telephone_number, &nulls[1]);
-		values[2] = CStringGetTextDatum(lines[i].status);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }

@@ -34,10 +34,11 @@ static BwStatement next_group = {
 #define ORDER_DATA_COLUMNS \
 	"o.id, r.id, r.customer_order_id, o.kind, o.quantity, o.site_id," \
 	" o.peer_id, o.name, o.partial_allowed, o.back_order_requested, o.direct," \
-	" o.criteria," \
+	" o.criteria ->> 'npanxx'," \
 	" (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)" \
 	"    FROM bw_order_numbers AS n WHERE n.order_id = o.id)," \
-	" o.reservation_ids, cardinality(r.members)"
+	" o.reservation_ids, cardinality(r.members), o.criteria ->> 'area_code'," \
+	" (o.criteria ->> 'lca')::boolean"
 
 /* Does another order want one of the numbers?  Whether it is under way ... */
 #define RIVAL_COLUMN \
@@ -72,7 +73,7 @@ static BwStatement pick_orders = {
 	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
 	" WHERE q.server = $1 AND q.ordered_by = $2"
 	"   AND ($5 = 1 OR (q.request_id IS NULL) = ($5 = 2))"
-	"   AND q.due_at <= now() AND q.waits_for IS NULL"
+	"   AND q.due_at <= now() AND q.waits_for IS NULL AND NOT q.search"
 	"   AND o.status = 'QUEUED' AND o.account_id = $3"
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY q.order_id"
@@ -207,6 +208,86 @@ static BwStatement close_request = {
 	.argtypes = {INT8OID}
 };
 
+static BwStatement due_searches = {
+	.text =
+	"SELECT o.id, q.server, q.ordered_by, o.account_id, o.quantity,"
+	"       o.partial_allowed, o.criteria ->> 'query',"
+	"       COALESCE((o.criteria ->> 'max_tier')::int, -1)"
+	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
+	" WHERE q.search AND q.due_at <= now() AND o.status = 'QUEUED'"
+	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
+	"   AND NOT EXISTS (SELECT FROM bw_pauses AS p"
+	"                    WHERE p.server = q.server"
+	"                      AND p.ordered_by IN ('', q.ordered_by))"
+	" ORDER BY o.id"
+	" LIMIT $1"
+	" FOR NO KEY UPDATE OF q SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement next_search = {
+	.text = "SELECT min(due_at) FROM bw_queue WHERE search AND due_at > now()",
+	.nargs = 0
+};
+
+static BwStatement search_later = {
+	.text = "UPDATE bw_queue SET due_at = $2 WHERE order_id = $1 AND search",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+/* Numbers in the order of the search; none that an open order wants. */
+static BwStatement assign = {
+	.text =
+	"WITH q AS ("
+	" SELECT q.order_id FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
+	"  WHERE q.order_id = $1 AND q.search AND o.status = 'QUEUED'"
+	" FOR NO KEY UPDATE OF q, o),"
+	"f AS ("
+	" SELECT t.tn, row_number() OVER (ORDER BY t.n) AS n"
+	"   FROM unnest($2::text[]) WITH ORDINALITY AS t(tn, n), q"
+	"  WHERE NOT EXISTS (SELECT FROM bw_order_numbers AS x"
+	"                     WHERE x.telephone_number = t.tn AND x.status = 'PENDING')),"
+	"g AS ("
+	" SELECT f.tn FROM f WHERE f.n <= $3"
+	"    AND (SELECT count(*) FROM f) >= CASE WHEN $4 THEN 1 ELSE $3 END),"
+	"n AS ("
+	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
+	" SELECT $1, g.tn FROM g),"
+	"r AS ("
+	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members, quantity)"
+	" SELECT o.home, 'explicit', o.server, o.account_id, o.ordered_by,"
+	"        COALESCE(o.customer_order_id, gen_random_uuid()::text), ARRAY[o.id],"
+	"        (SELECT count(*) FROM g)"
+	"   FROM bw_orders AS o WHERE o.id = $1 AND EXISTS (SELECT FROM g)"
+	" RETURNING id),"
+	"u AS ("
+	" UPDATE bw_queue AS q SET search = false, request_id = r.id, due_at = '-infinity'"
+	"   FROM r WHERE q.order_id = $1),"
+	"o AS ("
+	" UPDATE bw_orders AS o SET request_id = r.id FROM r WHERE o.id = $1)"
+	"SELECT (SELECT count(*) FROM g), (SELECT count(*) FROM f)",
+	.nargs = 4,
+	.argtypes = {INT8OID, TEXTARRAYOID, INT4OID, BOOLOID}
+};
+
+static BwStatement refuse_search = {
+	.text =
+	"WITH q AS (DELETE FROM bw_queue WHERE order_id = $1 AND search RETURNING order_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, 'REJECTED', 'reply', $3 FROM q)"
+	"UPDATE bw_orders AS o"
+	"   SET status = 'REJECTED', error_code = $2, error_text = $3,"
+	"       completed_quantity = 0, failed_quantity = o.quantity,"
+	"       closed_at = clock_timestamp()"
+	"  FROM q WHERE o.id = q.order_id",
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID}
+};
+
 static BwStatement wait_for = {
 	.text =
 	"UPDATE bw_queue AS q SET waits_for = w.blocked_by"
@@ -329,9 +410,10 @@ static BwStatement release_held = {
 	" RETURNING h.*),"
 	"q AS ("
 	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
-	"                       approved)"
+	"                       approved, search)"
 	" SELECT h.server, h.ordered_by, h.order_id,"
-	"        CASE WHEN NOT r.shared THEN r.id END, h.quantity, true"
+	"        CASE WHEN NOT r.shared THEN r.id END, h.quantity, true,"
+	"        o.criteria IS NOT NULL AND NOT o.direct AND r.id IS NULL"
 	"   FROM h JOIN bw_orders AS o ON o.id = h.order_id"
 	"   LEFT JOIN bw_requests AS r ON r.id = o.request_id),"
 	"e AS ("
@@ -429,13 +511,15 @@ read_order_data(uint64 rows)
 		o->partial_allowed = bw_store_bool(i, 8);
 		o->back_order_requested = bw_store_bool(i, 9);
 		o->direct = bw_store_bool(i, 10);
-		o->criteria = bw_store_text(i, 11);
+		o->npanxx = bw_store_text(i, 11);
 		o->numbers = bw_store_texts(i, 12, &o->number_count);
 		o->reservation_ids = bw_store_texts(i, 13, &o->reservation_count);
 		o->member_count = bw_store_int32(i, 14);
-		o->approved = bw_store_bool(i, 15);
-		o->blocked_by = bw_store_int64(i, 16);
-		o->paused = bw_store_bool(i, 17);
+		o->area_code = bw_store_text(i, 15);
+		o->lca = bw_store_bool(i, 16);
+		o->approved = bw_store_bool(i, 17);
+		o->blocked_by = bw_store_int64(i, 18);
+		o->paused = bw_store_bool(i, 19);
 	}
 	return orders;
 }
@@ -648,6 +732,65 @@ bw_store_close_request(int64 request_id)
 	Datum		v[1] = {Int64GetDatum(request_id)};
 
 	bw_store_run(&close_request, v, NULL);
+}
+
+BwSearchRow *
+bw_store_due_searches(int limit, int *count, TimestampTz *next_due)
+{
+	Datum		v[1] = {Int32GetDatum(limit)};
+	BwSearchRow *rows;
+
+	*count = (int) bw_store_run(&due_searches, v, NULL);
+	rows = palloc0(sizeof(BwSearchRow) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		rows[i].order_id = bw_store_int64(i, 0);
+		rows[i].server = bw_store_text(i, 1);
+		rows[i].ordered_by = bw_store_text(i, 2);
+		rows[i].account_id = bw_store_text(i, 3);
+		rows[i].quantity = bw_store_int32(i, 4);
+		rows[i].partial_allowed = bw_store_bool(i, 5);
+		rows[i].query = bw_store_text(i, 6);
+		rows[i].max_tier = bw_store_int32(i, 7);
+	}
+	bw_store_run(&next_search, NULL, NULL);
+	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
+	return rows;
+}
+
+void
+bw_store_search_later(int64 order_id, TimestampTz at)
+{
+	Datum		v[2] = {Int64GetDatum(order_id), TimestampTzGetDatum(at)};
+
+	bw_store_run(&search_later, v, NULL);
+}
+
+int
+bw_store_assign(int64 order_id, const char *const *numbers, int count,
+				int quantity, bool partial_allowed)
+{
+	Datum		v[4] = {Int64GetDatum(order_id)};
+
+	v[1] = bw_store_text_array(numbers, count);
+	v[2] = Int32GetDatum(quantity);
+	v[3] = BoolGetDatum(partial_allowed);
+	bw_store_run(&assign, v, NULL);
+	return bw_store_int64(0, 0) > 0 ? (int) bw_store_int64(0, 0)
+		: -(int) bw_store_int64(0, 1);
+}
+
+void
+bw_store_refuse_search(int64 order_id, const char *code, const char *text)
+{
+	Datum		v[3] = {Int64GetDatum(order_id)};
+	bool		nulls[3] = {false};
+
+	nulls[1] = code == NULL;
+	if (code != NULL)
+		v[1] = CStringGetTextDatum(code);
+	v[2] = CStringGetTextDatum(text);
+	bw_store_run(&refuse_search, v, nulls);
 }
 
 void

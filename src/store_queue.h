@@ -44,12 +44,14 @@ typedef struct BwOrderData
 	bool		partial_allowed;
 	bool		back_order_requested;
 	bool		direct;
-	char	   *criteria;		/* jsonb as text */
+	char	   *npanxx;			/* of an order by criteria, as the next two */
 	char	  **numbers;
 	int			number_count;
 	char	  **reservation_ids;
 	int			reservation_count;
 	int			member_count;	/* of its request */
+	char	   *area_code;
+	bool		lca;
 	bool		approved;		/* bw_approve(), or claimed once before */
 	bool		paused;			/* its group is, see bw_store_pauses() */
 	int64		blocked_by;		/* order under way for its number, 0: none */
@@ -69,6 +71,36 @@ extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
 
 /* The members of one request, for sending it again. */
 extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
+
+/* An order by criteria that needs numbers first. */
+typedef struct BwSearchRow
+{
+	int64		order_id;
+	char	   *server;
+	char	   *ordered_by;
+	char	   *account_id;
+	int			quantity;
+	bool		partial_allowed;
+	char	   *query;			/* of availableNumbers, percent-encoded */
+	int			max_tier;		/* -1: any */
+} BwSearchRow;
+
+/* Those whose time has come, and when the next one's has. */
+extern BwSearchRow *bw_store_due_searches(int limit, int *count,
+										  TimestampTz *next_due);
+extern void bw_store_search_later(int64 order_id, TimestampTz at);
+
+/*
+ * Give the order "quantity" of these numbers that no other open order wants,
+ * fewer if that is allowed, and a request, and queue it.  Returns how many it
+ * got; zero or negative: nothing was done, and minus that many there were.
+ */
+extern int	bw_store_assign(int64 order_id, const char *const *numbers, int count,
+							int quantity, bool partial_allowed);
+
+/* The search says that the order cannot be. */
+extern void bw_store_refuse_search(int64 order_id, const char *code,
+								   const char *text);
 
 /* One POST about to be sent. */
 typedef struct BwClaim

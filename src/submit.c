@@ -118,6 +118,19 @@ is_own_place(const BwServer *server, const BwOrderData *order)
 		same_text(server->peer_id, order->peer_id);
 }
 
+/* Bandwidth's own search-and-order types ("Order types"). */
+static void
+add_criteria(BwOrderBody *body, const BwOrderData *order)
+{
+	body->quantity = order->quantity;
+	body->area_code = order->area_code;
+	body->npanxx = order->npanxx;
+	body->type = order->npanxx != NULL ? "NPANXXSearchAndOrderType"
+		: "AreaCodeSearchAndOrderType";
+	if (order->npanxx != NULL)
+		body->enable_lca = order->lca;
+}
+
 /*
  * The POST's body, from what never changes of a request and its orders: the
  * same request sent again is the same to the byte.
@@ -150,6 +163,8 @@ request_body(const char *customer_order_id, BwOrderData **orders, int count)
 	body.reservation_count = orders[0]->reservation_count;
 	body.enable_lca = -1;
 	body.ends_in = -1;
+	if (orders[0]->direct)
+		add_criteria(&body, orders[0]);
 	xml = bw_xml_encode_order(&body);
 	if (xml == NULL)
 		ereport(ERROR,

@@ -18,6 +18,7 @@
 /* What a call under way is for; its result goes to the part that began it. */
 typedef enum BwTaskKind
 {
+	BW_TASK_SEARCH,				/* GET /availableNumbers */
 	BW_TASK_SUBMIT,				/* POST /orders */
 	BW_TASK_INQUIRY,			/* GET /orders, /orders/{id}, /tns/{tn} */
 	BW_TASK_BULK,				/* GET /orders, for many requests */
@@ -49,6 +50,7 @@ typedef struct BwWork
 
 	/* When each part wants its next turn; waking us sets them to now. */
 	TimestampTz submit_at;
+	TimestampTz search_at;
 	TimestampTz reconcile_at;
 	TimestampTz inbox_at;
 	TimestampTz subscriptions_at;

@@ -47,6 +47,7 @@
 #include "receive.h"
 #include "reconcile.h"
 #include "registry.h"
+#include "search.h"
 #include "settle.h"
 #include "store.h"
 #include "store_notifications.h"
@@ -293,6 +294,7 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	sooner(&timeout, clock->safety_at);
 	sooner(&timeout, clock->probe_at);
 	sooner(&timeout, work->submit_at);
+	sooner(&timeout, work->search_at);
 	sooner(&timeout, work->reconcile_at);
 	sooner(&timeout, work->inbox_at);
 	sooner(&timeout, work->subscriptions_at);
@@ -398,7 +400,7 @@ look_at(BwWork *work, Clock *clock, int topics)
 		clock->safety_at = now;
 
 	if (topics & BW_TOPIC_QUEUE)
-		work->submit_at = now;
+		work->submit_at = work->search_at = now;
 	if (topics & BW_TOPIC_REQUESTS)
 		work->reconcile_at = now;
 	if (topics & BW_TOPIC_INBOX)
@@ -411,7 +413,7 @@ look_at(BwWork *work, Clock *clock, int topics)
 static void
 rest(BwWork *work)
 {
-	work->submit_at = work->reconcile_at = DT_NOEND;
+	work->submit_at = work->search_at = work->reconcile_at = DT_NOEND;
 	work->inbox_at = work->subscriptions_at = DT_NOEND;
 }
 
@@ -436,6 +438,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	if (work->submit_at <= now)
 		bw_claim_lap(work);
+	if (work->search_at <= now)
+		bw_search_lap(work);
 	if (work->listener != NULL)
 	{
 		if (work->keys_changed)
@@ -484,6 +488,9 @@ take_finished(BwWork *work)
 				break;
 			case BW_TASK_INQUIRY:
 				asked[questions++] = task;
+				break;
+			case BW_TASK_SEARCH:
+				bw_search_finished(work, task);
 				break;
 			case BW_TASK_BULK:
 				bw_bulk_finished(work, task);

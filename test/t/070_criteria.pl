@@ -1,0 +1,114 @@
+# Orders by criteria: searched, and direct.
+use strict;
+use warnings;
+
+use BwTest;
+use Test::More;
+
+my $sandbox = start_sandbox('order-delay' => 50);
+my $node = bw_node('main', sandbox => $sandbox,
+	server => { request_timeout => '1s', requests_per_minute => 1000000, burst => 1000000, max_numbers_per_order => 5000, max_numbers_per_day => 100000 },
+	conf => [ "bandwidth.look_up_delays = '0.1,0.2'", "bandwidth.poll_schedule = '0.1,0.2,0.5'" ]);
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sub posts { return $sandbox->journal(class => 'ORDER', method => 'POST'); }
+sub field { my ($id, $what) = @_; return sql("SELECT $what FROM bw_orders WHERE id = $id"); }
+sub order_search { my ($arguments) = @_; return sql("SELECT id FROM bw_order_search($arguments)"); }
+
+# --- searched ---
+my $id = order_search("npanxx => '919200'");
+wait_for_all($node);
+is(field($id, "status || ' ' || completed_quantity"), 'COMPLETE 1', 'an order by NPA-NXX');
+like(sql("SELECT telephone_number FROM bw_order_numbers WHERE order_id = $id"), qr/^919200/, 'got a number of it');
+like((posts())[-1]->{body}, qr/<ExistingTelephoneNumberOrderType>/, 'as an order of exact numbers');
+like(($sandbox->journal(class => 'SEARCH'))[-1]->{query}, qr/LCA=false/, 'without neighbouring exchanges');
+
+$id = order_search("quantity => 5, area_code => '919', name => 'five', customer_order_id => 'five numbers'");
+wait_for_all($node);
+is(field($id, "status || ' ' || completed_quantity"), 'COMPLETE 5', 'five by area code');
+like((posts())[-1]->{body}, qr{<CustomerOrderId>five numbers</CustomerOrderId>}, 'with their own CustomerOrderId');
+
+sql("SELECT bw_order_search(npanxx => '919201') FROM generate_series(1, 20)");
+wait_for_all($node);
+is(sql("SELECT count(DISTINCT telephone_number) FROM bw_order_numbers WHERE telephone_number LIKE '919201%' AND status = 'COMPLETE'"), 20,
+	'twenty at once get twenty different numbers');
+
+$id = order_search("npanxx => '999999'");
+wait_for_all($node);
+is(field($id, 'status'), 'REJECTED', 'where there are none');
+is(sql("BEGIN; SELECT count(*) FROM bw_order_search(npanxx => '919202'); ROLLBACK"), 1, 'rolled back');
+is(sql("SELECT count(*) FROM bw_orders WHERE criteria ->> 'npanxx' = '919202'"), 0, 'is gone');
+
+# a lost reply is harmless here
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count => 1);
+$id = order_search("npanxx => '919203'");
+wait_for_all($node);
+is(field($id, 'status'), 'COMPLETE', 'with a lost reply it is found');
+is(sql("SELECT attempts FROM bw_requests WHERE id = " . field($id, 'request_id')), 1, 'and sent once');
+
+# --- direct ---
+$id = order_search("npanxx => '919204', quantity => 2, direct => true");
+wait_for_all($node);
+is(field($id, "status || ' ' || completed_quantity"), 'COMPLETE 2', 'a direct order');
+my $body = (posts())[-1]->{body};
+like($body, qr{<NPANXXSearchAndOrderType>.*<NpaNxx>919204</NpaNxx>}s, 'is sent as such');
+like($body, qr{<Quantity>2</Quantity>}, 'with its quantity');
+like($body, qr{<EnableLCA>false</EnableLCA>}, 'and without neighbours');
+is(sql("SELECT count(*) FROM bw_order_numbers WHERE order_id = $id AND status = 'COMPLETE'"), 2, 'its numbers are those that Bandwidth chose');
+
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count => 1);
+$id = order_search("area_code => '919', direct => true");
+wait_for_all($node);
+is(field($id, 'status'), 'COMPLETE', 'a direct order whose reply was lost is adopted');
+
+# Never sent again by itself.
+my $before = () = posts();
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'reset_before', count => 1);
+$id = order_search("area_code => '919', direct => true");
+wait_until(sub { field($id, 'attention') =~ /bw_resolve/ }, 'attention');
+is(field($id, 'status'), 'UNKNOWN', 'a direct order that is not there stays UNKNOWN');
+is(scalar(() = posts()), $before + 1, 'and is not sent again');
+is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'until somebody says so');
+wait_for_all($node);
+is(field($id, 'status'), 'COMPLETE', 'then it completes');
+
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'reset_before', count => 1);
+$id = order_search("area_code => '919', direct => true");
+wait_until(sub { field($id, 'attention') =~ /bw_resolve/ }, 'attention');
+is(sql("SELECT bw_resolve($id, 'failed')"), 't', 'or gives it up');
+is(field($id, "status || ' ' || is_final"), 'FAILED true', 'which is final');
+
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count => 1);
+$sandbox->config(list_lag_ms => 60000);
+$id = order_search("area_code => '919', direct => true");
+wait_until(sub { field($id, 'attention') =~ /bw_adopt/ }, 'attention');
+my ($theirs) = map { $_->{id} } grep { $_->{customer_order_id} eq sql("SELECT customer_order_id FROM bw_requests WHERE id = " . field($id, 'request_id')) } $sandbox->orders;
+is(sql("SELECT bw_adopt($id, '$theirs')"), 't', 'or says which order it is');
+wait_for_all($node);
+is(field($id, "status || ' ' || bandwidth_order_id"), "COMPLETE $theirs", 'which is adopted');
+like(($node->psql('postgres', "SELECT bw_adopt($id, (SELECT bandwidth_order_id FROM bw_orders WHERE id = 1))"))[2], qr/belongs to another request/, 'an order of another request is not');
+$sandbox->config(list_lag_ms => 0);
+
+# --- back orders ---
+$sandbox->control('sell', prefix => '2122', every => 1);
+$sandbox->restock($_) foreach (2122000000 .. 2122000002);
+$id = order_search("area_code => '212', quantity => 10, direct => true, back_order_requested => true, partial_allowed => true");
+wait_for_status($node, $id, 'BACKORDERED');
+is(sql("SELECT waiting_for FROM bw_open_orders WHERE id = $id"), 'Bandwidth to find more numbers', 'a back order waits');
+is(sql("SELECT bw_close_order($id)"), 't', 'bw_close_order');
+wait_for_all($node);
+is(field($id, "status || ' ' || completed_quantity || ' ' || failed_quantity"), 'PARTIAL 3 7', 'it ends with what there was');
+is(sql("SELECT bw_close_order($id)"), 'f', 'and is closed once');
+
+# --- refused arguments ---
+foreach my $case ([ "npanxx => '919', quantity => 1" => qr/npanxx/ ], [ "quantity => 0, npanxx => '919200'" => qr/quantity/ ],
+	[ "quantity => 1" => qr/./ ], [ "npanxx => '919200', direct => true, max_tier => 0" => qr/max_tier/ ])
+{
+	my ($arguments, $like) = @$case;
+	my $error = ($node->psql('postgres', "SELECT bw_order_search($arguments)"))[2];
+
+	like($error, qr/ERROR.*$like/s, "refused: $arguments");
+}
+
+$node->stop;
+done_testing();
