@@ -330,6 +330,13 @@ passes(Turn *turn, BwOrderData *order)
 
 	if (order->blocked_by != 0)
 		put(&turn->blocked, order->id, order->blocked_by);
+	else if (order->member_count > 1)
+	{
+		/* A part of a request that passed once, as a whole. */
+		turn->room -= order->member_count;
+		turn->spent += order->member_count;
+		return true;
+	}
 	else if (!bw_config_site_allowed(server, order->site_id) ||
 			 !bw_config_peer_allowed(server, order->peer_id))
 		put(&turn->forbidden, order->id, 0);
@@ -388,6 +395,7 @@ set_aside(Turn *turn)
 							  "the site or SIP peer is not allowed for the server any more",
 							  &count);
 		note_moved(turn, ids, count, BW_ORDER_REJECTED);
+		turn->moved = bw_release_waiting(turn->moved);
 	}
 }
 

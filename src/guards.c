@@ -159,7 +159,16 @@ release(BwWork *work, void *arg)
 {
 	List	  **moved = arg;
 	ListCell   *lc;
+	int64	   *ended;
+	int			ended_count;
 
+	/* Whoever ended them may not have told: bw_resolve(), for one. */
+	ended = bw_store_ended_blockers(&ended_count);
+	for (int i = 0; i < ended_count; i++)
+		*moved = lappend(*moved, bw_moved(ended[i], BW_ORDER_FAILED));
+	*moved = list_copy_tail(bw_release_waiting(*moved), ended_count);
+	if (ended_count > 0)
+		work->submit_at = GetCurrentTimestamp();
 	foreach(lc, bw_config_server_names())
 	{
 		BwServer   *server = bw_config_server_if_exists(lfirst(lc));

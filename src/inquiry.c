@@ -50,8 +50,7 @@ struct BwInquiry
 	int			number_asking;	/* ASK_NUMBER */
 };
 
-static void copy_request(BwInquiry *inquiry, const BwRequestRow *request,
-						 MemoryContext cxt);
+static void copy_request(BwInquiry *inquiry, const BwRequestRow *request);
 static void free_replies(void *arg);
 static BwFound *add_found(BwTask *task, const char *id, bool bound);
 static bool choose_question(BwInquiry *inquiry);
@@ -80,7 +79,7 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 	inquiry->guard.func = free_replies;
 	inquiry->guard.arg = inquiry;
 	MemoryContextRegisterResetCallback(task->cxt, &inquiry->guard);
-	copy_request(inquiry, request, task->cxt);
+	copy_request(inquiry, request);
 	inquiry->list_wanted = look_up;
 	inquiry->number_count = number_count;
 	inquiry->numbers = palloc(sizeof(char *) * Max(number_count, 1));
@@ -105,13 +104,19 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 
 /* What the questions need of the row, which lives shorter than the task. */
 static void
-copy_request(BwInquiry *inquiry, const BwRequestRow *request, MemoryContext cxt)
+copy_request(BwInquiry *inquiry, const BwRequestRow *request)
 {
-	inquiry->request = *request;
-	inquiry->request.kind = pstrdup(request->kind);
-	inquiry->request.customer_order_id = pstrdup(request->customer_order_id);
+	BwRequestRow *copy = &inquiry->request;
+
+	copy->id = request->id;
+	copy->attempts = request->attempts;
+	copy->quantity = request->quantity;
+	copy->first_sent_at = request->first_sent_at;
+	copy->kind = pstrdup(request->kind);
+	copy->account_id = pstrdup(request->account_id);
+	copy->customer_order_id = pstrdup(request->customer_order_id);
 	if (request->refused_code != NULL)
-		inquiry->request.refused_code = pstrdup(request->refused_code);
+		copy->refused_code = pstrdup(request->refused_code);
 }
 
 static void

@@ -114,7 +114,10 @@ make_search(BwWork *work, void *arg)
 	Search	   *search = MemoryContextAllocZero(task->cxt, sizeof(Search));
 
 	task->detail = search;
-	search->row = *row;
+	search->row.order_id = row->order_id;
+	search->row.quantity = row->quantity;
+	search->row.partial_allowed = row->partial_allowed;
+	search->row.max_tier = row->max_tier;
 	search->row.query = MemoryContextStrdup(task->cxt, row->query);
 	bw_task_account(task, row->server, row->ordered_by);
 	making->task = task;

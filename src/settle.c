@@ -65,7 +65,6 @@ static void settle_found_numbers(Changes *changes, const BwSettlement *item,
 								 const BwMember *member, BwOrderChange *change);
 static void close_request(Changes *changes, const BwSettlement *item,
 						  bool all_final, bool all_seen);
-static List *release_waiting(List *moved);
 static void index_reply(ReplyIndex *index, const BwAnswer *answer);
 static bool set_has(const NumberSet *set, const char *digits);
 static const BwReplyError *error_of_number(const BwOrderReply *reply,
@@ -121,12 +120,11 @@ bw_settle(const BwSettlement *items, int count)
 			back[foreach_current_index(lc)] = *(int64 *) lfirst(lc);
 		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
 	}
-	return release_waiting(changes.moved);
+	return bw_release_waiting(changes.moved);
 }
 
-/* Orders that waited for one that has ended now may go on, or end as well. */
-static List *
-release_waiting(List *moved)
+List *
+bw_release_waiting(List *moved)
 {
 	int64	   *ended = palloc(sizeof(int64) * Max(list_length(moved), 1));
 	int64	   *rejected;

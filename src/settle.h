@@ -61,6 +61,12 @@ typedef struct BwMoved
 extern BwMoved *bw_moved(int64 order_id, BwOrderStatus status);
 
 /*
+ * Orders that wait for those of "moved" that have ended may go on, or end as
+ * well; returns the longer list.
+ */
+extern List *bw_release_waiting(List *moved);
+
+/*
  * Apply settlements in the open transaction.  Orders that somebody has locked
  * are left for later: their request stays open and due soon.  Returns a List
  * of BwMoved *, in the current memory context.

@@ -52,7 +52,7 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 	bw_store_make_part(request->id, rest + half, rest_count - half);
 	bw_store_close_request(request->id);
 	*back = rest_count;
-	return moved;
+	return bw_release_waiting(moved);
 }
 
 static const BwReplyError *

@@ -305,11 +305,14 @@ static BwStatement wait_for = {
 static BwStatement release_waiting = {
 	.text =
 	"WITH w AS ("
-	" SELECT order_id FROM bw_queue WHERE waits_for = ANY ($1) FOR UPDATE),"
+	" SELECT q.order_id, r.members FROM bw_queue AS q"
+	"   LEFT JOIN bw_requests AS r ON r.id = q.request_id"
+	"  WHERE q.waits_for = ANY ($1) FOR UPDATE OF q),"
 	"lost AS ("
 	" SELECT o.id, o.request_id, min(f.id) AS first,"
 	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
 	"   FROM w JOIN bw_orders AS o ON o.id = w.order_id AND o.quantity = 1"
+	"                             AND COALESCE(cardinality(w.members), 1) = 1"
 	"   JOIN bw_order_numbers AS m ON m.order_id = o.id"
 	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
 	"                             AND n.order_id = ANY ($1) AND n.status = 'COMPLETE'"
@@ -341,6 +344,14 @@ static BwStatement release_waiting = {
 	" RETURNING o.id",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID}
+};
+
+/* Orders that have ended while others wait for them. */
+static BwStatement ended_blockers = {
+	.text =
+	"SELECT DISTINCT b.id FROM bw_queue AS q JOIN bw_orders AS b ON b.id = q.waits_for"
+	" WHERE q.waits_for IS NOT NULL AND b.is_final",
+	.nargs = 0
 };
 
 /* Orders that these limits or this server do not let pass. */
@@ -812,6 +823,12 @@ bw_store_release_waiting(const int64 *final_ids, int final_count, int *count)
 	Datum		v[1] = {bw_store_int64_array(final_ids, final_count)};
 
 	return read_ids(bw_store_run(&release_waiting, v, NULL), count);
+}
+
+int64 *
+bw_store_ended_blockers(int *count)
+{
+	return read_ids(bw_store_run(&ended_blockers, NULL, NULL), count);
 }
 
 static int64 *

@@ -138,6 +138,9 @@ extern void bw_store_wait_for(const BwGroup *group, const int64 *order_ids,
 extern int64 *bw_store_release_waiting(const int64 *final_ids, int final_count,
 									   int *count);
 
+/* Orders that have ended while others still wait for them. */
+extern int64 *bw_store_ended_blockers(int *count);
+
 /* From the queue to HELD, "approval" or "day limit", or to REJECTED. */
 extern int64 *bw_store_hold(const BwGroup *group, const int64 *order_ids,
 							int ids, const char *reason, int *count);
