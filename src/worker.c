@@ -22,6 +22,8 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
+
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "commands/async.h"
@@ -72,6 +74,8 @@
 /* Finished calls that share a transaction. */
 #define FINISHED_MAX 256
 #define MAX_SOCKETS 1000
+/* Bytes from which on a buffer is given back to the system when it is freed. */
+#define LARGE_BUFFER (128 * 1024)
 
 /* Timers of the loop itself. */
 typedef struct Clock
@@ -83,6 +87,7 @@ typedef struct Clock
 } Clock;
 
 static void start(Oid database);
+static void give_memory_back(void);
 static void override_settings(void);
 static void check_identity(BwWork *work, void *arg);
 static void prepare(BwWork *work, void *arg);
@@ -127,6 +132,7 @@ start(Oid database)
 {
 	bool		installed;
 
+	give_memory_back();
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
@@ -140,6 +146,19 @@ start(Oid database)
 	if (!installed)
 		proc_exit(0);
 	pgstat_report_appname("bandwidth worker");
+}
+
+/*
+ * A list of a thousand orders is half a megabyte.  By itself glibc would keep
+ * such buffers once one was freed; we live long, so they go back.
+ */
+static void
+give_memory_back(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
+	mallopt(M_TRIM_THRESHOLD, LARGE_BUFFER);
+#endif
 }
 
 /* What ALTER DATABASE may have set, and we cannot work with. */
