@@ -27,6 +27,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_extension.h"
@@ -57,13 +58,14 @@
 
 /* What this transaction's commit asks for. */
 static bool rescan_at_commit = false;
-static bool restart_at_commit = false;
+static List *restart_at_commit = NIL;	/* databases; InvalidOid: all */
 
 /* Databases whose worker found no extension since the last rescan. */
 static List *visited = NIL;
 
 static object_access_hook_type previous_access_hook = NULL;
 
+static void settings_change(Oid database, Oid role);
 static void watch_objects(ObjectAccessType access, Oid class, Oid object,
 						  int sub, void *arg);
 static void at_transaction_end(XactEvent event, void *arg);
@@ -230,6 +232,22 @@ start_worker(Oid database)
 }
 
 /*
+ * ALTER DATABASE or ROLE ... SET: workers run as the bootstrap superuser, so
+ * what is set for other roles is nothing to them.
+ */
+static void
+settings_change(Oid database, Oid role)
+{
+	MemoryContext old;
+
+	if (OidIsValid(role) && role != BOOTSTRAP_SUPERUSERID)
+		return;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	restart_at_commit = list_append_unique_oid(restart_at_commit, database);
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * Called in whatever session runs the command, after its permission check.
  */
 static void
@@ -245,7 +263,7 @@ watch_objects(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 			  access == OAT_POST_ALTER))
 		rescan_at_commit = true;
 	else if (class == DbRoleSettingRelationId && access == OAT_POST_ALTER)
-		restart_at_commit = true;
+		settings_change(object, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
 	else if (class == ForeignServerRelationId || class == UserMappingRelationId)
 		bw_registry_wake_at_commit(BW_TOPIC_ALL);
 }
@@ -253,16 +271,21 @@ watch_objects(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
+	ListCell   *lc;
+
 	if (event == XACT_EVENT_COMMIT)
 	{
-		if (restart_at_commit)
-			bw_registry_restart_workers();
+		foreach(lc, restart_at_commit)
+			bw_registry_restart_worker(lfirst_oid(lc));
 		if (rescan_at_commit)
 			bw_registry_recheck_worker(MyDatabaseId);
-		if (rescan_at_commit || restart_at_commit)
+		if (rescan_at_commit || restart_at_commit != NIL)
 			bw_registry_rescan();
 	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
-		rescan_at_commit = restart_at_commit = false;
+	{
+		rescan_at_commit = false;
+		restart_at_commit = NIL;
+	}
 }

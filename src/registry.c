@@ -296,14 +296,15 @@ bw_registry_worker_failed(Oid database)
 }
 
 void
-bw_registry_restart_workers(void)
+bw_registry_restart_worker(Oid database)
 {
 	lock_registry();
 	for (int i = 0; i < BW_MAX_WORKERS; i++)
 	{
 		WorkerSlot *slot = &registry->workers[i];
 
-		if (slot->state != BW_WORKER_RUNNING)
+		if (slot->state != BW_WORKER_RUNNING ||
+			(OidIsValid(database) && slot->database != database))
 			continue;
 		slot->leave = BW_LEAVE_RESTART;
 		SetLatch(slot->latch);

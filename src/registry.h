@@ -58,8 +58,11 @@ extern void bw_registry_worker_abandon(Oid database);
 /* Did the last worker of this database fail?  Then it is to be started again. */
 extern bool bw_registry_worker_failed(Oid database);
 
-/* Have all workers leave, to come back with the settings of their database. */
-extern void bw_registry_restart_workers(void);
+/*
+ * Have the worker of a database, or with InvalidOid all of them, leave and
+ * come back with the settings that hold then.
+ */
+extern void bw_registry_restart_worker(Oid database);
 
 /* --- worker --- */
 /* Enter the slot; leaves it at exit.  False: somebody serves it already. */

@@ -67,6 +67,8 @@
 /* When to come back after leaving for DROP, or for RENAME and TEMPLATE. */
 #define AFTER_DROP_MS 10000
 #define AFTER_LOCK_MS 1000
+/* How long calls under way are heard out before a restart. */
+#define FAREWELL_MS 5000
 /* A port that could not be opened is tried again after this. */
 #define LISTENER_RETRY_MS 60000
 /* Old notifications are looked for this often. */
@@ -84,6 +86,7 @@ typedef struct Clock
 	TimestampTz probe_at;
 	TimestampTz listener_at;
 	TimestampTz cleaning_at;
+	TimestampTz farewell_at;	/* DT_NOEND: nobody asked for a restart */
 } Clock;
 
 static void start(Oid database);
@@ -95,7 +98,7 @@ static void main_loop(BwWork *work);
 static void sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock);
 static WaitEventSet *make_wait_set(const BwWork *work);
 static long timeout_ms(const BwWork *work, const Clock *clock);
-static bool asked_to_leave(void);
+static bool asked_to_leave(BwWork *work, Clock *clock);
 static bool may_stay(void);
 static void open_listener(BwWork *work, Clock *clock);
 static void load_keys(BwWork *work, void *arg);
@@ -226,6 +229,7 @@ main_loop(BwWork *work)
 	clock.safety_at = clock.probe_at = GetCurrentTimestamp();
 	clock.listener_at = clock.safety_at;
 	clock.cleaning_at = TimestampTzPlusMilliseconds(clock.safety_at, CLEANING_MS);
+	clock.farewell_at = DT_NOEND;
 	for (;;)
 	{
 		MemoryContextSwitchTo(work->lap);
@@ -238,7 +242,7 @@ main_loop(BwWork *work)
 			ProcessConfigFile(PGC_SIGHUP);
 			clock.listener_at = GetCurrentTimestamp();
 		}
-		if (asked_to_leave() || !bw_enabled)
+		if (asked_to_leave(work, &clock) || !bw_enabled)
 			return;
 		if (bw_registry_worker_take_recheck() ||
 			clock.probe_at <= GetCurrentTimestamp())
@@ -312,6 +316,7 @@ timeout_ms(const BwWork *work, const Clock *clock)
 
 	sooner(&timeout, clock->safety_at);
 	sooner(&timeout, clock->probe_at);
+	sooner(&timeout, clock->farewell_at);
 	sooner(&timeout, work->submit_at);
 	sooner(&timeout, work->search_at);
 	sooner(&timeout, work->reconcile_at);
@@ -326,14 +331,24 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	return timeout;
 }
 
+/*
+ * Before a restart, calls under way are heard out for a while: leaving at once
+ * would make the outcome of each an unknown one.
+ */
 static bool
-asked_to_leave(void)
+asked_to_leave(BwWork *work, Clock *clock)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	switch (bw_registry_worker_must_leave())
 	{
 		case BW_LEAVE_NOT:
 			return false;
 		case BW_LEAVE_RESTART:
+			if (clock->farewell_at == DT_NOEND)
+				clock->farewell_at = TimestampTzPlusMilliseconds(now, FAREWELL_MS);
+			if (bw_api_in_flight(work->api) > 0 && clock->farewell_at > now)
+				return false;
 			bw_registry_worker_come_back(0);
 			return true;
 		case BW_LEAVE_DATABASE:
@@ -428,7 +443,7 @@ look_at(BwWork *work, Clock *clock, int topics)
 		work->subscriptions_at = now;
 }
 
-/* Nothing is due until somebody takes the copy over. */
+/* Nothing new is begun. */
 static void
 rest(BwWork *work)
 {
@@ -455,6 +470,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 		rest(work);
 		return;
 	}
+	if (clock->farewell_at != DT_NOEND)
+		rest(work);
 	if (work->submit_at <= now)
 		bw_claim_lap(work);
 	if (work->search_at <= now)
@@ -470,6 +487,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	bw_api_run(work->api);
 	take_finished(work);
+	if (clock->farewell_at != DT_NOEND)
+		return;
 	if (work->inbox_at <= now)
 		bw_receive_inbox(work);
 	if (work->reconcile_at <= now)

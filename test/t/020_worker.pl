@@ -69,6 +69,28 @@ foreach my $signal ('TERM', 'KILL')
 		qr/SENDING:worker UNKNOWN:\w+ (RECEIVED:look-up COMPLETE:poll|COMPLETE:look-up)/, 'its events tell the story');
 }
 
+# --- settings change ---
+$node->safe_psql('postgres', 'CREATE ROLE somebody; CREATE DATABASE elsewhere');
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 1000, count => 3);
+my $worker = worker_pid($node);
+my $slow = order_id($node, '5402278091');
+wait_until(sub { status_of($node, $slow) eq 'SENDING' }, 'an order is being sent');
+$node->safe_psql('postgres', 'ALTER DATABASE elsewhere SET work_mem = 4096; ALTER ROLE somebody SET work_mem = 4096');
+wait_for_all($node);
+is(worker_pid($node), $worker, "what is set elsewhere restarts nobody's worker");
+foreach my $set ('ALTER DATABASE postgres SET work_mem = 8192', 'ALTER ROLE ALL SET work_mem = 8192')
+{
+	$slow = order_id($node, $set =~ /ALL/ ? '5402278092' : '5402278093');
+	wait_until(sub { status_of($node, $slow) eq 'SENDING' }, 'an order is being sent');
+	$worker = worker_pid($node);
+	$node->safe_psql('postgres', $set);
+	wait_for_all($node);
+	wait_until(sub { worker_pid($node) ne $worker }, "$set restarts the worker");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM bw_order_events WHERE order_id = $slow AND status = 'UNKNOWN'"),
+		0, 'which hears out what it has sent before');
+}
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET work_mem; ALTER ROLE ALL RESET work_mem');
+
 # --- the reply is lost, or never was one ---
 $sandbox->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count => 1);
 my $id = order_id($node, '5402278089');
