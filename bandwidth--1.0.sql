@@ -269,6 +269,19 @@ COMMENT ON TABLE bw_spending
 IS 'internal: telephone numbers that were sent in each minute of the last day';
 REVOKE ALL ON bw_spending FROM PUBLIC;
 
+CREATE TABLE bw_doubts (
+    server text COLLATE "C" NOT NULL,
+    ordered_by text COLLATE "C" NOT NULL,
+    up_to bigint NOT NULL,
+    since timestamptz NOT NULL,
+    due_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    tries integer NOT NULL DEFAULT 0,
+    CONSTRAINT bw_doubts_pkey PRIMARY KEY (server, ordered_by)
+);
+COMMENT ON TABLE bw_doubts
+IS 'internal: unsent orders up to this one may have been sent before a failover or by another copy';
+REVOKE ALL ON bw_doubts FROM PUBLIC;
+
 CREATE TABLE bw_pauses (
     server text COLLATE "C" NOT NULL,
     ordered_by text COLLATE "C" NOT NULL,
@@ -731,6 +744,11 @@ LANGUAGE SQL STABLE STRICT SECURITY DEFINER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN o.is_final THEN NULL
+        WHEN o.status IN ('QUEUED', 'HELD')
+             AND EXISTS (SELECT FROM bw_doubts AS d
+                          WHERE d.server = o.server AND d.ordered_by = o.ordered_by
+                            AND d.up_to >= o.id) THEN
+            'a look at the account''s recent orders: it may have been sent before the database changed hands'
         WHEN o.status = 'HELD' THEN
             (SELECT CASE h.reason WHEN 'approval' THEN 'bw_approve()'
                     ELSE 'room under the limit of numbers per day' END

@@ -647,6 +647,17 @@ bw_api_parse_date(const char *date)
 	return at - zone_of_date(date) * USECS_PER_MINUTE;
 }
 
+TimestampTz
+bw_api_our_time(const char *date, const BwHttpReply *http)
+{
+	TimestampTz at = bw_api_parse_date(date);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (at == DT_NOBEGIN || http->date <= 0)
+		return at;
+	return at + (now - time_t_to_timestamptz(http->date));
+}
+
 char *
 bw_api_format_day(TimestampTz at)
 {

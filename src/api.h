@@ -111,6 +111,9 @@ extern char *bw_api_search_query(const BwSearch *search);
 /* A date in any of Bandwidth's spellings; DT_NOBEGIN if it is none. */
 extern TimestampTz bw_api_parse_date(const char *date);
 
+/* A date of a reply's body, corrected by the difference of the clocks. */
+extern TimestampTz bw_api_our_time(const char *date, const BwHttpReply *http);
+
 /* A day as queries of lists take it: YY-MM-DD, in UTC. */
 extern char *bw_api_format_day(TimestampTz at);
 

@@ -62,7 +62,6 @@ static void take_list(BwTask *task);
 static bool is_unknown_order(const BwOutcome *outcome);
 static void take_order(BwTask *task);
 static void take_number(BwTask *task);
-static TimestampTz by_our_clock(const char *date, const BwHttpReply *http);
 static bool matches(const BwInquiry *inquiry, const BwFound *found);
 static bool same_numbers(const BwInquiry *inquiry, const BwTexts *requested);
 
@@ -340,7 +339,7 @@ take_list(BwTask *task)
 			continue;
 		found = add_found(task, row.field[BW_FIELD_ID], false);
 		if (found != NULL)
-			found->created = by_our_clock(row.field[BW_FIELD_DATE], http);
+			found->created = bw_api_our_time(row.field[BW_FIELD_DATE], http);
 	}
 	inquiry->list_failed = next != BW_NEXT_END;
 	bw_xml_list_close(list);
@@ -375,7 +374,7 @@ take_order(BwTask *task)
 	if (found->reply == NULL || found->reply->status == NULL)
 		inquiry->inconclusive = true;
 	else if (found->created == DT_NOBEGIN)
-		found->created = by_our_clock(found->reply->created, http);
+		found->created = bw_api_our_time(found->reply->created, http);
 }
 
 /* Who put the number into service?  Nobody of ours: nothing to add. */
@@ -405,18 +404,6 @@ take_number(BwTask *task)
 		strcmp(reply->account_id, inquiry->request.account_id) == 0)
 		(void) add_found(task, reply->order_id, false);
 	bw_xml_free_number(reply);
-}
-
-/* A date of theirs, corrected by the difference of the clocks. */
-static TimestampTz
-by_our_clock(const char *date, const BwHttpReply *http)
-{
-	TimestampTz at = bw_api_parse_date(date);
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (at == DT_NOBEGIN || http->date <= 0)
-		return at;
-	return at + (now - time_t_to_timestamptz(http->date));
 }
 
 bool

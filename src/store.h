@@ -59,6 +59,23 @@ extern void bw_store_commit(BwStoreScope *scope);
 /* After a caught error: end the transaction, back to "cxt". */
 extern void bw_store_abort(MemoryContext cxt);
 
+/*
+ * SQL: may the order of that row of bw_queue or bw_held have been sent by
+ * another timeline (store_timeline.h)?
+ */
+#define BW_IN_DOUBT(row) \
+	"EXISTS (SELECT FROM bw_doubts AS d WHERE d.server = " row ".server" \
+	" AND d.ordered_by = " row ".ordered_by AND d.up_to >= " row ".order_id)"
+
+/*
+ * SQL of a new CustomerOrderId: database, first order, and a random part.  So
+ * one that we do not know tells whether it is ours, and what it was for
+ * (store_timeline.c).  At most 40 letters, digits and dashes are allowed.
+ */
+#define BW_NEW_CUSTOMER_ORDER_ID(home, order_id) \
+	"concat_ws('-', left(" home "::text, 8), " order_id \
+	", left(gen_random_uuid()::text, 8))"
+
 /* Owner of bw_orders, InvalidOid when the extension is not there. */
 extern Oid	bw_store_owner(void);
 

@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 
 #include "store_operator.h"
+#include "store_timeline.h"
 
 static BwStatement approve = {
 	.text =
@@ -112,9 +113,9 @@ static BwStatement close_order = {
 static BwStatement take_identity = {
 	.text =
 	"UPDATE bw_identity SET database_oid = $1, system_identifier = $2,"
-	"       instance = $3, taken_over_at = now()",
-	.nargs = 3,
-	.argtypes = {OIDOID, INT8OID, TEXTOID}
+	"       instance = $3, timeline = $4, taken_over_at = now()",
+	.nargs = 4,
+	.argtypes = {OIDOID, INT8OID, TEXTOID, INT4OID}
 };
 
 static BwStatement discard_queued = {
@@ -134,39 +135,20 @@ static BwStatement discard_queued = {
 	.argtypes = {TEXTOID}
 };
 
-/* As if they had been sent, and the outcome been lost. */
-static BwStatement doubt_queued = {
-	.text =
-	"WITH r AS ("
-	" UPDATE bw_requests AS r"
-	"    SET state = 'sending', attempts = 1, first_sent_at = r.created_at,"
-	"        last_sent_at = r.created_at"
-	"   FROM bw_queue AS q WHERE q.request_id = r.id"
-	" RETURNING r.id, r.server, r.members),"
-	"q AS (DELETE FROM bw_queue USING r WHERE request_id = r.id),"
-	"w AS ("
-	" INSERT INTO bw_open_requests (request_id, server, step, due_at)"
-	" SELECT id, server, 'sent', now() FROM r),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT m, 'SENDING', 'user', format('to be looked up: %s took over', $1)"
-	"   FROM r, unnest(r.members) AS m)"
-	"UPDATE bw_orders AS o SET status = 'SENDING'"
-	"  FROM r WHERE o.id = ANY (r.members)",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
-};
-
 void
 bw_store_take_over(bool discard, const char *by)
 {
-	Datum		identity[3];
+	Datum		identity[4];
 	Datum		v[1] = {CStringGetTextDatum(by)};
 
 	identity[0] = ObjectIdGetDatum(MyDatabaseId);
 	identity[1] = Int64GetDatum((int64) GetSystemIdentifier());
 	identity[2] = CStringGetTextDatum(bw_instance);
-	bw_store_run(discard ? &discard_queued : &doubt_queued, v, NULL);
+	identity[3] = Int32GetDatum(bw_current_timeline());
+	if (discard)
+		bw_store_run(&discard_queued, v, NULL);
+	else
+		(void) bw_store_doubt_unsent();
 	bw_store_run(&take_identity, identity, NULL);
 }
 

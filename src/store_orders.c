@@ -52,7 +52,8 @@ static BwStatement insert_order = {
 	"        customer_order_id, members, quantity)"
 	" OVERRIDING SYSTEM VALUE"
 	" SELECT request_id, home, CASE WHEN $15 THEN 'direct' ELSE 'explicit' END,"
-	"        $1, $2, $3, COALESCE($9, gen_random_uuid()::text), ARRAY[id], $5"
+	"        $1, $2, $3, COALESCE($9, " BW_NEW_CUSTOMER_ORDER_ID("home", "id") "),"
+	"        ARRAY[id], $5"
 	"   FROM o WHERE request_id IS NOT NULL),"
 	"q AS ("
 	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
@@ -111,7 +112,8 @@ static BwStatement read_order = {
 
 /*
  * Only what has its row in the queue or among the held was never claimed; a
- * claim deletes that row, so the two exclude each other by its lock.
+ * claim deletes that row, so the two exclude each other by its lock.  What
+ * another timeline may have claimed stays as well.
  */
 static BwStatement cancel_order = {
 	.text =
@@ -122,10 +124,11 @@ static BwStatement cancel_order = {
 	"q AS ("
 	" DELETE FROM bw_queue AS q USING o"
 	"  WHERE q.server = o.server::text AND q.ordered_by = o.ordered_by::text"
-	"    AND q.order_id = o.id AND NOT q.claimed"
+	"    AND q.order_id = o.id AND NOT q.claimed AND NOT " BW_IN_DOUBT("q")
 	" RETURNING q.order_id),"
 	"h AS ("
-	" DELETE FROM bw_held AS h USING o WHERE h.order_id = o.id"
+	" DELETE FROM bw_held AS h USING o"
+	"  WHERE h.order_id = o.id AND NOT " BW_IN_DOUBT("h")
 	" RETURNING h.order_id),"
 	"u AS ("
 	" UPDATE bw_orders SET status = 'CANCELLED', closed_at = now()"

@@ -74,6 +74,7 @@ static BwStatement pick_orders = {
 	" WHERE q.server = $1 AND q.ordered_by = $2"
 	"   AND ($5 = 1 OR (q.request_id IS NULL) = ($5 = 2))"
 	"   AND q.due_at <= now() AND q.waits_for IS NULL AND NOT q.search"
+	"   AND NOT " BW_IN_DOUBT("q")
 	"   AND o.status = 'QUEUED' AND o.account_id = $3"
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY q.order_id"
@@ -96,10 +97,11 @@ static BwStatement request_orders = {
 
 static BwStatement new_request_ids = {
 	.text =
-	"SELECT nextval('bw_requests_id_seq'), gen_random_uuid()"
-	"  FROM generate_series(1, $1)",
+	"SELECT nextval('bw_requests_id_seq'),"
+	"       " BW_NEW_CUSTOMER_ORDER_ID("(SELECT i.home FROM bw_identity AS i)", "o.id")
+	"  FROM unnest($1) AS o(id)",
 	.nargs = 1,
-	.argtypes = {INT4OID}
+	.argtypes = {INT8ARRAYOID}
 };
 
 /* $4, $5: ids and CustomerOrderIds; $6, $7: orders and their request. */
@@ -181,8 +183,8 @@ static BwStatement make_part = {
 	"WITH r AS ("
 	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
 	"        customer_order_id, members, quantity)"
-	" SELECT home, kind, server, account_id, ordered_by, gen_random_uuid()::text,"
-	"        $2, cardinality($2)"
+	" SELECT home, kind, server, account_id, ordered_by,"
+	"        " BW_NEW_CUSTOMER_ORDER_ID("home", "$2[1]") ", $2, cardinality($2)"
 	"   FROM bw_requests WHERE id = $1"
 	" RETURNING id, server, ordered_by, quantity),"
 	"q AS ("
@@ -215,6 +217,7 @@ static BwStatement due_searches = {
 	"       COALESCE((o.criteria ->> 'max_tier')::int, -1)"
 	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
 	" WHERE q.search AND q.due_at <= now() AND o.status = 'QUEUED'"
+	"   AND NOT " BW_IN_DOUBT("q")
 	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
 	"   AND NOT EXISTS (SELECT FROM bw_pauses AS p"
 	"                    WHERE p.server = q.server"
@@ -259,8 +262,8 @@ static BwStatement assign = {
 	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
 	"        customer_order_id, members, quantity)"
 	" SELECT o.home, 'explicit', o.server, o.account_id, o.ordered_by,"
-	"        COALESCE(o.customer_order_id, gen_random_uuid()::text), ARRAY[o.id],"
-	"        (SELECT count(*) FROM g)"
+	"        COALESCE(o.customer_order_id, " BW_NEW_CUSTOMER_ORDER_ID("o.home", "o.id") "),"
+	"        ARRAY[o.id], (SELECT count(*) FROM g)"
 	"   FROM bw_orders AS o WHERE o.id = $1 AND EXISTS (SELECT FROM g)"
 	" RETURNING id),"
 	"u AS ("
@@ -591,14 +594,16 @@ static void
 number_new_requests(BwClaim *claims, int count)
 {
 	Datum		v[1];
+	int64	   *first = palloc(sizeof(int64) * count);
 	int			fresh = 0;
 	int			row = 0;
 
 	for (int i = 0; i < count; i++)
-		fresh += claims[i].is_new ? 1 : 0;
+		if (claims[i].is_new)
+			first[fresh++] = claims[i].orders[0]->id;
 	if (fresh == 0)
 		return;
-	v[0] = Int32GetDatum(fresh);
+	v[0] = bw_store_int64_array(first, fresh);
 	bw_store_run(&new_request_ids, v, NULL);
 	for (int i = 0; i < count; i++)
 	{

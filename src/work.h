@@ -23,6 +23,7 @@ typedef enum BwTaskKind
 	BW_TASK_INQUIRY,			/* GET /orders, /orders/{id}, /tns/{tn} */
 	BW_TASK_BULK,				/* GET /orders, for many requests */
 	BW_TASK_CLOSE,				/* PUT /orders/{id} */
+	BW_TASK_TIMELINE,			/* GET /orders, /orders/{id}: sent before? */
 	BW_TASK_SUBSCRIPTION		/* POST, DELETE /subscriptions */
 } BwTaskKind;
 
@@ -54,6 +55,7 @@ typedef struct BwWork
 	TimestampTz reconcile_at;
 	TimestampTz inbox_at;
 	TimestampTz subscriptions_at;
+	TimestampTz doubts_at;
 
 	List	   *groups;			/* BwGroupState *: back-off, coalescing */
 	struct BwGroupState *last_group;	/* that had something to send */

@@ -57,6 +57,7 @@
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
+#include "timeline.h"
 #include "work.h"
 #include "worker.h"
 
@@ -210,7 +211,10 @@ check_identity(BwWork *work, void *arg)
 	work->fenced = fenced;
 }
 
-/* What was being sent when a worker ended before has an unknown outcome. */
+/*
+ * What was being sent when a worker ended before has an unknown outcome; what
+ * another timeline may have sent is in doubt.
+ */
 static void
 prepare(BwWork *work, void *arg)
 {
@@ -218,6 +222,7 @@ prepare(BwWork *work, void *arg)
 	if (work->fenced)
 		return;
 	bw_store_forget_sends();
+	bw_timeline_check(work);
 }
 
 static void
@@ -322,6 +327,7 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	sooner(&timeout, work->reconcile_at);
 	sooner(&timeout, work->inbox_at);
 	sooner(&timeout, work->subscriptions_at);
+	sooner(&timeout, work->doubts_at);
 	other = bw_api_timeout_ms(work->api);
 	if (other >= 0)
 		timeout = Min(timeout, other);
@@ -448,7 +454,7 @@ static void
 rest(BwWork *work)
 {
 	work->submit_at = work->search_at = work->reconcile_at = DT_NOEND;
-	work->inbox_at = work->subscriptions_at = DT_NOEND;
+	work->inbox_at = work->subscriptions_at = work->doubts_at = DT_NOEND;
 }
 
 /* What somebody waits for first: orders on their way out. */
@@ -461,6 +467,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	{
 		clock->safety_at = TimestampTzPlusMilliseconds(now, SAFETY_TIMER_MS);
 		look_at(work, clock, BW_TOPIC_ALL);
+		work->doubts_at = now;
 		(void) bw_work_transaction(work, check_identity, NULL, "checking the identity");
 		if (!work->fenced)
 			bw_guards_lap(work);
@@ -495,6 +502,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 		bw_reconcile_lap(work);
 	if (work->subscriptions_at <= now)
 		bw_subscribe_lap(work);
+	if (work->doubts_at <= now)
+		bw_timeline_lap(work);
 	if (clock->cleaning_at <= now)
 	{
 		clock->cleaning_at = TimestampTzPlusMilliseconds(now, CLEANING_MS);
@@ -535,6 +544,9 @@ take_finished(BwWork *work)
 				break;
 			case BW_TASK_CLOSE:
 				bw_close_finished(work, task);
+				break;
+			case BW_TASK_TIMELINE:
+				bw_timeline_finished(work, task);
 				break;
 			case BW_TASK_SUBSCRIPTION:
 				bw_subscribe_finished(work, task);

@@ -1,0 +1,339 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_timeline.c
+ *	  Statements on orders that were sent by another timeline, maybe.
+ *
+ * src/store_timeline.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "store_timeline.h"
+
+/* Who ordered lately is looked after even if nothing waits. */
+#define RECENT_ORDERS "1000"
+
+/* Clocks differ, and dates of replies are cut to the second. */
+#define CLOCK_GRACE "interval '10 s'"
+
+/* True if it was another one.  The first timeline of a cluster follows none. */
+static BwStatement note_timeline = {
+	.text =
+	"UPDATE bw_identity AS i SET timeline = $1"
+	"  FROM bw_identity AS old"
+	" WHERE i.timeline IS DISTINCT FROM $1"
+	" RETURNING COALESCE(old.timeline, 1) <> $1",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement doubt_unsent = {
+	.text =
+	"WITH o AS ("
+	" SELECT order_id AS id, true AS unsent FROM bw_queue"
+	" UNION ALL SELECT order_id, true FROM bw_held"
+	" UNION ALL (SELECT id, false FROM bw_orders ORDER BY id DESC LIMIT " RECENT_ORDERS "))"
+	"INSERT INTO bw_doubts AS d (server, ordered_by, up_to, since)"
+	" SELECT b.server, b.ordered_by, max(b.id),"
+	"        COALESCE(min(b.created_at) FILTER (WHERE o.unsent), max(b.created_at))"
+	"   FROM o JOIN bw_orders AS b ON b.id = o.id"
+	"  WHERE b.home = (SELECT i.home FROM bw_identity AS i)"
+	"  GROUP BY b.server, b.ordered_by"
+	" ON CONFLICT (server, ordered_by)"
+	" DO UPDATE SET up_to = EXCLUDED.up_to, due_at = now(), tries = 0,"
+	"               since = least(d.since, EXCLUDED.since)",
+	.nargs = 0
+};
+
+static BwStatement due_doubts = {
+	.text =
+	"SELECT server, ordered_by, up_to, since, tries, due_at <= now(), due_at"
+	"  FROM bw_doubts",
+	.nargs = 0
+};
+
+static BwStatement doubt_later = {
+	.text =
+	"UPDATE bw_doubts SET due_at = $3, tries = $4"
+	" WHERE server = $1 AND ordered_by = $2",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID}
+};
+
+static BwStatement end_doubt = {
+	.text = "DELETE FROM bw_doubts WHERE server = $1 AND ordered_by = $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static BwStatement may_be_ours = {
+	.text =
+	"SELECT t.n::int, r.id"
+	"  FROM unnest($2::text[]) WITH ORDINALITY AS t(customer_order_id, n)"
+	"  LEFT JOIN bw_requests AS r ON r.account_id = $1"
+	"                            AND r.customer_order_id = t.customer_order_id"
+	" WHERE r.state = 'new' OR r.id IS NULL AND split_part(t.customer_order_id, '-', 1)"
+	"                                 = (SELECT left(i.home::text, 8) FROM bw_identity AS i)",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTARRAYOID}
+};
+
+/* The members of a request that waits, if it asks for the same. */
+static BwStatement members_of_request = {
+	.text =
+	"SELECT o.id FROM bw_requests AS r JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE r.id = $1 AND r.state = 'new' AND o.status IN ('QUEUED', 'HELD')"
+	"   AND r.created_at <= COALESCE($2 + " CLOCK_GRACE ", 'infinity')"
+	"   AND CASE r.kind"
+	"       WHEN 'direct' THEN cardinality($3) = 0 AND $4 IN (-1, r.quantity)"
+	"       ELSE cardinality($3) = 0 OR $3 ="
+	"            (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)"
+	"               FROM bw_order_numbers AS n WHERE n.order_id = ANY (r.members))"
+	"       END"
+	" ORDER BY o.id FOR NO KEY UPDATE OF o NOWAIT",
+	.nargs = 4,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID}
+};
+
+/*
+ * Without a request: orders for one of the numbers, which shared one, or the
+ * order by criteria ($6) that was given these numbers.
+ */
+static BwStatement members_by_numbers = {
+	.text =
+	"WITH c AS ("
+	" SELECT o.id, o.criteria, o.direct, o.quantity, o.partial_allowed, r.id AS request"
+	"   FROM bw_orders AS o LEFT JOIN bw_requests AS r ON r.id = o.request_id"
+	"  WHERE (o.id = $6 OR"
+	"         o.id IN (SELECT n.order_id FROM bw_order_numbers AS n"
+	"                   WHERE n.telephone_number = ANY ($4)))"
+	"    AND o.server = $1 AND o.ordered_by = $2 AND o.account_id = $3"
+	"    AND o.id <= $5 AND o.status IN ('QUEUED', 'HELD')"
+	"    AND COALESCE(r.state, 'new') = 'new'),"
+	"m AS ("
+	" SELECT min(c.id) AS id FROM c JOIN bw_order_numbers AS n ON n.order_id = c.id"
+	"  WHERE c.quantity = 1 AND n.telephone_number = ANY ($4)"
+	"  GROUP BY n.telephone_number"
+	" UNION "
+	" SELECT c.id FROM c"
+	"  WHERE c.id = $6 AND c.criteria IS NOT NULL AND NOT c.direct AND c.request IS NULL"
+	"    AND cardinality($4) BETWEEN CASE WHEN c.partial_allowed THEN 1 ELSE c.quantity END"
+	"                            AND c.quantity)"
+	"SELECT o.id FROM bw_orders AS o WHERE o.id IN (SELECT m.id FROM m)"
+	" ORDER BY o.id FOR NO KEY UPDATE OF o NOWAIT",
+	.nargs = 6,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTARRAYOID, INT8OID, INT8OID}
+};
+
+/*
+ * $1: the orders; $2: their request, null if it has to be made; $3, $4: the
+ * ids of the order at Bandwidth and of ours; $5: when it was made; $6: its
+ * numbers; $7, $8: the group.
+ */
+static BwStatement bind_sent = {
+	.text =
+	"WITH o AS (SELECT * FROM bw_orders WHERE id = ANY ($1)),"
+	"n AS ("
+	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
+	" SELECT o.id, t FROM o, unnest($6::text[]) AS t"
+	"  WHERE o.criteria IS NOT NULL AND NOT o.direct AND o.request_id IS NULL),"
+	"made AS ("
+	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members, quantity, shared, state, attempts,"
+	"        bandwidth_order_id, first_sent_at, last_sent_at)"
+	" SELECT o.home, 'explicit', o.server, o.account_id, o.ordered_by, $4, $1,"
+	"        CASE WHEN o.criteria IS NULL THEN cardinality($1) ELSE cardinality($6) END,"
+	"        o.criteria IS NULL, 'open', 1, $3, $5, $5"
+	"   FROM o WHERE $2 IS NULL ORDER BY o.id LIMIT 1"
+	" RETURNING id),"
+	"known AS ("
+	" UPDATE bw_requests SET state = 'open', attempts = 1, bandwidth_order_id = $3,"
+	"        first_sent_at = $5, last_sent_at = $5"
+	"  WHERE id = $2 RETURNING id),"
+	"r AS (SELECT id FROM made UNION ALL SELECT id FROM known),"
+	"old AS ("
+	" UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
+	"  WHERE $2 IS NULL AND id IN (SELECT request_id FROM o)),"
+	"q AS ("
+	" DELETE FROM bw_queue"
+	"  WHERE server = $7 AND ordered_by = $8 AND order_id = ANY ($1)),"
+	"h AS (DELETE FROM bw_held WHERE order_id = ANY ($1)),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT o.id, 'RECEIVED', 'look-up',"
+	"        format('found as order %s, which was sent before the database changed hands', $3)"
+	"   FROM o),"
+	"w AS ("
+	" INSERT INTO bw_open_requests (request_id, server, step, due_at)"
+	" SELECT r.id, $7, 'poll', now() FROM r)"
+	"UPDATE bw_orders SET status = 'RECEIVED', request_id = r.id,"
+	"       bandwidth_order_id = $3, sent_at = $5, received_at = clock_timestamp()"
+	"  FROM r WHERE bw_orders.id = ANY ($1) RETURNING bw_orders.quantity",
+	.nargs = 8,
+	.argtypes = {INT8ARRAYOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+	TEXTARRAYOID, TEXTOID, TEXTOID}
+};
+
+int
+bw_current_timeline(void)
+{
+	return (int) GetWALInsertionTimeLine();
+}
+
+int
+bw_store_note_timeline(void)
+{
+	Datum		v[1] = {Int32GetDatum(bw_current_timeline())};
+
+	if (bw_store_run(&note_timeline, v, NULL) == 0 || !bw_store_bool(0, 0))
+		return 0;
+	return bw_store_doubt_unsent();
+}
+
+int
+bw_store_doubt_unsent(void)
+{
+	return (int) bw_store_run(&doubt_unsent, NULL, NULL);
+}
+
+BwDoubt *
+bw_store_due_doubts(int *count, TimestampTz *next_due)
+{
+	uint64		rows = bw_store_run(&due_doubts, NULL, NULL);
+	BwDoubt    *doubts = palloc0(sizeof(BwDoubt) * Max(rows, 1));
+
+	*count = 0;
+	*next_due = DT_NOEND;
+	for (uint64 i = 0; i < rows; i++)
+	{
+		BwDoubt    *doubt = &doubts[*count];
+
+		if (!bw_store_bool(i, 5))
+		{
+			*next_due = Min(*next_due, bw_store_time(i, 6));
+			continue;
+		}
+		doubt->server = bw_store_text(i, 0);
+		doubt->ordered_by = bw_store_text(i, 1);
+		doubt->up_to = bw_store_int64(i, 2);
+		doubt->since = bw_store_time(i, 3);
+		doubt->tries = bw_store_int32(i, 4);
+		(*count)++;
+	}
+	return doubts;
+}
+
+void
+bw_store_doubt_later(const BwDoubt *doubt, TimestampTz due_at, int tries)
+{
+	Datum		v[4];
+
+	v[0] = CStringGetTextDatum(doubt->server);
+	v[1] = CStringGetTextDatum(doubt->ordered_by);
+	v[2] = TimestampTzGetDatum(due_at);
+	v[3] = Int32GetDatum(tries);
+	bw_store_run(&doubt_later, v, NULL);
+}
+
+void
+bw_store_end_doubt(const BwDoubt *doubt)
+{
+	Datum		v[2] = {CStringGetTextDatum(doubt->server),
+	CStringGetTextDatum(doubt->ordered_by)};
+
+	bw_store_run(&end_doubt, v, NULL);
+}
+
+int *
+bw_store_may_be_ours(const char *account_id, const char *const *customer_order_ids,
+					 int ids, int64 **request_ids, int *count)
+{
+	Datum		v[2] = {CStringGetTextDatum(account_id),
+	bw_store_text_array(customer_order_ids, ids)};
+	uint64		rows = bw_store_run(&may_be_ours, v, NULL);
+	int		   *positions = palloc(sizeof(int) * Max(rows, 1));
+
+	*count = (int) rows;
+	*request_ids = palloc(sizeof(int64) * Max(rows, 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		positions[i] = bw_store_int32(i, 0) - 1;
+		(*request_ids)[i] = bw_store_is_null(i, 1) ? 0 : bw_store_int64(i, 1);
+	}
+	return positions;
+}
+
+/* The order that is named in a CustomerOrderId of ours; 0: none. */
+static int64
+first_order(const char *customer_order_id)
+{
+	const char *dash = strchr(customer_order_id, '-');
+
+	return dash == NULL ? 0 : strtoi64(dash + 1, NULL, 10);
+}
+
+static int64 *
+lock_members(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
+			 Datum numbers, int *count)
+{
+	uint64		rows;
+	int64	   *ids;
+	Datum		v[6];
+	bool		nulls[6] = {false};
+
+	if (sent->request_id != 0)
+	{
+		v[0] = Int64GetDatum(sent->request_id);
+		v[1] = TimestampTzGetDatum(sent->created);
+		nulls[1] = sent->created == DT_NOBEGIN;
+		v[2] = numbers;
+		v[3] = Int64GetDatum(sent->quantity);
+		rows = bw_store_run(&members_of_request, v, nulls);
+	}
+	else
+	{
+		v[0] = DirectFunctionCall1(namein, CStringGetDatum(doubt->server));
+		v[1] = DirectFunctionCall1(namein, CStringGetDatum(doubt->ordered_by));
+		v[2] = CStringGetTextDatum(account_id);
+		v[3] = numbers;
+		v[4] = Int64GetDatum(doubt->up_to);
+		v[5] = Int64GetDatum(first_order(sent->customer_order_id));
+		rows = bw_store_run(&members_by_numbers, v, NULL);
+	}
+	ids = palloc(sizeof(int64) * Max(rows, 1));
+	for (uint64 i = 0; i < rows; i++)
+		ids[i] = bw_store_int64(i, 0);
+	*count = (int) rows;
+	return ids;
+}
+
+int64 *
+bw_store_bind_sent(const BwDoubt *doubt, const char *account_id,
+				   const BwSent *sent, int *count)
+{
+	Datum		numbers = bw_store_text_array((const char *const *) sent->numbers,
+											  sent->number_count);
+	int64	   *ids = lock_members(doubt, account_id, sent, numbers, count);
+	Datum		v[8];
+	bool		nulls[8] = {false};
+
+	if (*count == 0)
+		return ids;
+	v[0] = bw_store_int64_array(ids, *count);
+	v[1] = Int64GetDatum(sent->request_id);
+	nulls[1] = sent->request_id == 0;
+	v[2] = CStringGetTextDatum(sent->bandwidth_order_id);
+	v[3] = CStringGetTextDatum(sent->customer_order_id);
+	v[4] = TimestampTzGetDatum(sent->created == DT_NOBEGIN
+							   ? GetCurrentTimestamp() : sent->created);
+	v[5] = numbers;
+	v[6] = CStringGetTextDatum(doubt->server);
+	v[7] = CStringGetTextDatum(doubt->ordered_by);
+	bw_store_run(&bind_sent, v, nulls);
+	return ids;
+}

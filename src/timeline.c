@@ -1,0 +1,394 @@
+/*-------------------------------------------------------------------------
+ *
+ * timeline.c
+ *	  What another timeline may have sent: the account's recent orders tell.
+ *
+ * After a failover, a recovery to a point in time, or when a copy takes over,
+ * an order that waits here may have been sent by the other one.  Nothing of
+ * that age goes out before the account's orders since then were listed, a few
+ * times with the delays of look-ups, because a list may lag.  What is found is
+ * read and bound to the order; it is polled from then on like any other.
+ *
+ * An order at Bandwidth is known by its CustomerOrderId: that of a request
+ * which waits, or one that this database made for a request which was lost
+ * (orders that shared one, or an order by criteria after its search).
+ * Source: "Get orders" of the numbers API.
+ *
+ * src/timeline.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "guards.h"
+#include "registry.h"
+#include "request.h"
+#include "settle.h"
+#include "store_queue.h"
+#include "store_timeline.h"
+#include "timeline.h"
+#include "xml.h"
+
+#define PAGE_SIZE "1000"
+/* More pages are not read: the rest is older than what we look for. */
+#define PAGES_MAX 1000
+/* After a failure, and when nothing was heard of a search. */
+#define RETRY_MS 5000
+#define PATIENCE_MS 60000
+
+/* One look through the orders of a server and role. */
+typedef struct Look
+{
+	BwDoubt		doubt;
+	char	   *query;			/* of the next page; NULL: all are read */
+	int			pages;
+	List	   *sent;			/* BwSent *: to be read */
+	int			next;			/* the next one of them */
+	bool		reading;		/* an order, not a page, is being read */
+	bool		failed;
+	int			strangers;		/* with our mark, and for no order that we
+								 * know */
+	const char *stranger;
+} Look;
+
+/* For the transactions. */
+typedef struct Step
+{
+	Look	   *look;
+	BwTask	   *task;
+	BwList	   *list;
+	BwSent	   *sent;
+	List	   *moved;
+	TimestampTz next_due;
+	List	   *tasks;
+} Step;
+
+static void start_due(BwWork *work, void *arg);
+static void make_look(BwWork *work, void *arg);
+static char *first_query(TimestampTz since);
+static bool ask_next(BwWork *work, BwTask *task);
+static void take_page(BwWork *work, BwTask *task);
+static void take_rows(BwWork *work, void *arg);
+static void take_order(BwWork *work, BwTask *task);
+static void read_numbers(const BwTexts *texts, BwSent *sent);
+static void bind_order(BwWork *work, void *arg);
+static void conclude(BwWork *work, void *arg);
+
+void
+bw_timeline_check(BwWork *work)
+{
+	int			groups = bw_store_note_timeline();
+
+	if (groups > 0)
+		ereport(LOG,
+				(errmsg("the database has changed timelines: orders that were not sent yet wait"),
+				 errdetail("The other timeline may have sent them, so the recent orders of each account are listed first.")));
+}
+
+void
+bw_timeline_lap(BwWork *work)
+{
+	Step		step = {.next_due = DT_NOEND};
+	ListCell   *lc;
+
+	if (!bw_work_transaction(work, start_due, &step, "looking for orders that were sent before"))
+	{
+		foreach(lc, step.tasks)
+			bw_task_free(lfirst(lc));
+		work->doubts_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+		return;
+	}
+	work->doubts_at = step.next_due;
+	foreach(lc, step.tasks)
+		if (!ask_next(work, lfirst(lc)))
+		bw_task_free(lfirst(lc));
+}
+
+/* If we never hear of a look, it begins anew when its patience is over. */
+static void
+start_due(BwWork *work, void *arg)
+{
+	Step	   *step = arg;
+	int			count;
+	BwDoubt    *doubts = bw_store_due_doubts(&count, &step->next_due);
+
+	for (int i = 0; i < count; i++)
+	{
+		Look		look = {.doubt = doubts[i]};
+		TimestampTz again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   PATIENCE_MS);
+
+		step->look = &look;
+		(void) bw_work_attempt(work, make_look, step, "looking for orders that were sent before");
+		bw_store_doubt_later(&doubts[i], again_at, doubts[i].tries);
+		step->next_due = Min(step->next_due, again_at);
+	}
+}
+
+/* Fails where the server or credentials are missing: those orders wait. */
+static void
+make_look(BwWork *work, void *arg)
+{
+	Step	   *step = arg;
+	BwTask	   *task = bw_task_create(work, BW_TASK_TIMELINE, 0);
+	MemoryContext old = MemoryContextSwitchTo(task->cxt);
+	Look	   *look = palloc(sizeof(Look));
+
+	*look = *step->look;
+	look->doubt.server = pstrdup(look->doubt.server);
+	look->doubt.ordered_by = pstrdup(look->doubt.ordered_by);
+	look->query = first_query(look->doubt.since);
+	task->detail = look;
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
+	}
+	PG_CATCH();
+	{
+		bw_task_free(task);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	step->tasks = lappend(step->tasks, task);
+}
+
+/* From a day before until tomorrow, whatever the zone. */
+static char *
+first_query(TimestampTz since)
+{
+	StringInfoData query;
+
+	initStringInfo(&query);
+	bw_api_append(&query, "page", "1");
+	bw_api_append(&query, "size", PAGE_SIZE);
+	bw_api_append(&query, "startdate", bw_api_format_day(since - USECS_PER_DAY));
+	bw_api_append(&query, "enddate",
+				  bw_api_format_day(GetCurrentTimestamp() + USECS_PER_DAY));
+	return query.data;
+}
+
+/* The next page, or the next order; false: nothing is left, or may be asked. */
+static bool
+ask_next(BwWork *work, BwTask *task)
+{
+	Look	   *look = task->detail;
+	const BwServer *server = task->account.server;
+	BwCallSpec	spec = {.class = BW_CLASS_HISTORY,.method = "GET"};
+	TimestampTz retry_at;
+
+	if (task->call != NULL)
+		bw_call_release(task->call);
+	task->call = NULL;
+	if (look->failed || (look->query == NULL && look->next == list_length(look->sent)))
+		return false;
+	if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
+								 server->requests_per_minute, server->burst, &retry_at))
+	{
+		look->failed = true;
+		return false;
+	}
+	look->reading = look->query == NULL;
+	if (look->reading)
+		spec.path = bw_api_path(&task->account, "orders",
+								((BwSent *) list_nth(look->sent, look->next))->bandwidth_order_id);
+	else
+	{
+		spec.path = bw_api_path(&task->account, "orders", NULL);
+		spec.query = look->query;
+	}
+	bw_task_start(work, task, &spec);
+	return true;
+}
+
+void
+bw_timeline_finished(BwWork *work, BwTask *task)
+{
+	Look	   *look = task->detail;
+	Step		step = {.look = look,.next_due = DT_NOEND};
+
+	if (look->reading)
+		take_order(work, task);
+	else
+		take_page(work, task);
+	if (ask_next(work, task))
+		return;
+	if (bw_work_transaction(work, conclude, &step, "looking for orders that were sent before"))
+		work->doubts_at = Min(work->doubts_at, step.next_due);
+	bw_task_free(task);
+}
+
+static void
+take_page(BwWork *work, BwTask *task)
+{
+	Look	   *look = task->detail;
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	const BwHttpReply *http = outcome->reply;
+	Step		step = {.look = look,.task = task};
+	const char *next = NULL;
+
+	look->query = NULL;
+	if (outcome->status == 204)
+		return;
+	if ((outcome->kind == BW_OUTCOME_DONE || outcome->kind == BW_OUTCOME_NOT_FOUND) &&
+		http->body_len > 0)
+		step.list = bw_xml_list_open(BW_LIST_ORDERS, http->body, http->body_len);
+	if (step.list == NULL)
+	{
+		look->failed = true;
+		return;
+	}
+	if (!bw_work_transaction(work, take_rows, &step, "reading a list of orders"))
+		look->failed = true;
+	else
+		next = bw_xml_list_next_query(step.list);
+	if (next != NULL && ++look->pages < PAGES_MAX)
+		look->query = MemoryContextStrdup(task->cxt, next);
+	bw_xml_list_close(step.list);
+}
+
+/* Of a page's rows, remember those that may be ours. */
+static void
+take_rows(BwWork *work, void *arg)
+{
+	Step	   *step = arg;
+	Look	   *look = step->look;
+	int			room = atoi(PAGE_SIZE);
+	char	  **ids = palloc(sizeof(char *) * room);
+	char	  **customer_ids = palloc(sizeof(char *) * room);
+	int			n = 0;
+	BwRow		row;
+	BwNext		next;
+	int		   *positions;
+	int64	   *request_ids;
+	int			count;
+	MemoryContext old;
+
+	while ((next = bw_xml_list_next(step->list, &row)) == BW_NEXT_ROW && n < room)
+	{
+		if (row.field[BW_FIELD_ID] == NULL || row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL)
+			continue;
+		ids[n] = pstrdup(row.field[BW_FIELD_ID]);
+		customer_ids[n++] = pstrdup(row.field[BW_FIELD_CUSTOMER_ORDER_ID]);
+	}
+	look->failed = look->failed || next != BW_NEXT_END;
+	positions = bw_store_may_be_ours(step->task->account.server->account_id,
+									 (const char *const *) customer_ids, n,
+									 &request_ids, &count);
+	old = MemoryContextSwitchTo(step->task->cxt);
+	for (int i = 0; i < count; i++)
+	{
+		BwSent	   *sent = palloc0(sizeof(BwSent));
+
+		sent->bandwidth_order_id = pstrdup(ids[positions[i]]);
+		sent->customer_order_id = pstrdup(customer_ids[positions[i]]);
+		sent->request_id = request_ids[i];
+		look->sent = lappend(look->sent, sent);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+take_order(BwWork *work, BwTask *task)
+{
+	Look	   *look = task->detail;
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	Step		step = {.look = look,.task = task};
+	BwOrderReply *reply = NULL;
+	BwXmlProblem problem;
+
+	step.sent = list_nth(look->sent, look->next++);
+	if (outcome->kind == BW_OUTCOME_NOT_FOUND)
+		return;
+	if (outcome->kind == BW_OUTCOME_DONE)
+		reply = bw_xml_decode_order(outcome->reply->body, outcome->reply->body_len,
+									&problem);
+	if (reply == NULL)
+	{
+		look->failed = true;
+		return;
+	}
+	step.sent->created = bw_api_our_time(reply->created, outcome->reply);
+	step.sent->quantity = reply->quantity;
+	read_numbers(reply->requested.count > 0 ? &reply->requested : &reply->completed,
+				 step.sent);
+	bw_xml_free_order(reply);
+	if (!bw_work_transaction(work, bind_order, &step, "adopting an order that was sent before"))
+		look->failed = true;
+	bw_work_moved(work, step.moved);
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Sorted, as ten digits. */
+static void
+read_numbers(const BwTexts *texts, BwSent *sent)
+{
+	sent->numbers = palloc(sizeof(char *) * Max(texts->count, 1));
+	for (int i = 0; i < texts->count; i++)
+	{
+		BwNumber	number;
+		BwProblem	problem;
+
+		if (bw_number_parse(texts->items[i], &number, &problem))
+			sent->numbers[sent->number_count++] = pstrdup(number.digits);
+	}
+	qsort(sent->numbers, sent->number_count, sizeof(char *), compare_texts);
+}
+
+static void
+bind_order(BwWork *work, void *arg)
+{
+	Step	   *step = arg;
+	Look	   *look = step->look;
+	const BwServer *server = step->task->account.server;
+	int			count;
+	int64	   *ids = bw_store_bind_sent(&look->doubt, server->account_id, step->sent,
+										 &count);
+
+	for (int i = 0; i < count; i++)
+		step->moved = lappend(step->moved, bw_moved(ids[i], BW_ORDER_RECEIVED));
+	if (count > 0)
+	{
+		bw_store_spend(server->name, Max(step->sent->number_count, count));
+		bw_guards_forget(work);
+		work->reconcile_at = GetCurrentTimestamp();
+	}
+	else if (step->sent->request_id == 0)
+	{
+		look->strangers++;
+		look->stranger = step->sent->bandwidth_order_id;
+	}
+}
+
+/* Look again after a delay; after the last one the rest goes out. */
+static void
+conclude(BwWork *work, void *arg)
+{
+	Step	   *step = arg;
+	Look	   *look = step->look;
+	TimestampTz now = GetCurrentTimestamp();
+	int64		wait_ms = look->failed ? RETRY_MS
+	: bw_work_delay_ms(bw_look_up_delays, look->doubt.tries, -1);
+
+	if (wait_ms >= 0)
+	{
+		step->next_due = TimestampTzPlusMilliseconds(now, wait_ms);
+		bw_store_doubt_later(&look->doubt, step->next_due,
+							 look->doubt.tries + (look->failed ? 0 : 1));
+		return;
+	}
+	bw_store_end_doubt(&look->doubt);
+	work->submit_at = work->search_at = now;
+	if (look->strangers > 0)
+		ereport(WARNING,
+				(errmsg("Bandwidth has %d orders of this database that it does not know, for example %s",
+						look->strangers, look->stranger),
+				 errdetail("They were sent before the database changed timelines, by orders that were lost with the other one."),
+				 errhint("Look at them in Bandwidth's dashboard: their numbers belong to the account.")));
+}
