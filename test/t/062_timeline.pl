@@ -164,7 +164,7 @@ $sandbox->restock($taken);
 	my $own = 9192011000;
 
 	# more orders in the account than fit on a page of the list
-	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193000130) AS n");
+	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193001100) AS n");
 	wait_for_all($publisher);
 	$sandbox->clear_journal;
 
@@ -179,7 +179,7 @@ $sandbox->restock($taken);
 	$publisher->safe_psql('postgres', 'CREATE PUBLICATION orders FOR TABLE ' . join(', ', @tables) . '; CREATE PUBLICATION everything FOR ALL TABLES');
 
 	# the rows of the publisher take the ids from 1 on
-	$subscriber->safe_psql('postgres', "ALTER TABLE $_ ALTER id RESTART 1000") foreach qw(bw_orders bw_order_events bw_requests bw_subscriptions);
+	$subscriber->safe_psql('postgres', "ALTER TABLE $_ ALTER id RESTART 1000000") foreach qw(bw_orders bw_order_events bw_requests bw_subscriptions);
 	$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION orders CONNECTION '$connection' PUBLICATION orders");
 	$subscriber->wait_for_subscription_sync($publisher, 'orders');
 	is(statuses($subscriber, @orders), 'QUEUED', 'subscriber: the orders are there');
