@@ -59,7 +59,8 @@ CREATE TABLE bw_identity (
     database_oid oid NOT NULL,
     instance text NOT NULL,
     timeline integer,
-    taken_over_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    taken_over_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT bw_identity_pkey PRIMARY KEY (home)
 );
 CREATE UNIQUE INDEX bw_identity_one_row ON bw_identity ((true));
 COMMENT ON TABLE bw_identity

@@ -71,14 +71,20 @@ static BwStatement end_doubt = {
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
+/* What the ids that we make look like says BW_NEW_CUSTOMER_ORDER_ID. */
 static BwStatement may_be_ours = {
 	.text =
-	"SELECT t.n::int, r.id"
-	"  FROM unnest($2::text[]) WITH ORDINALITY AS t(customer_order_id, n)"
-	"  LEFT JOIN bw_requests AS r ON r.account_id = $1"
-	"                            AND r.customer_order_id = t.customer_order_id"
-	" WHERE r.state = 'new' OR r.id IS NULL AND split_part(t.customer_order_id, '-', 1)"
-	"                                 = (SELECT left(i.home::text, 8) FROM bw_identity AS i)",
+	"WITH t AS ("
+	" SELECT c, n::int AS n, split_part(c, '-', 1)"
+	"                        = (SELECT left(i.home::text, 8) FROM bw_identity AS i) AS made_here"
+	"   FROM unnest($2::text[]) WITH ORDINALITY AS t(c, n))"
+	"SELECT t.n, r.id, COALESCE(o.id, CASE WHEN made_here"
+	"                                  THEN substring(t.c, '-([0-9]{1,18})-')::bigint END)"
+	"  FROM t"
+	"  LEFT JOIN bw_requests AS r ON r.account_id = $1 AND r.customer_order_id = t.c"
+	"  LEFT JOIN bw_orders AS o ON o.account_id = $1 AND o.customer_order_id = t.c"
+	" WHERE r.state = 'new'"
+	"    OR r.id IS NULL AND (made_here OR o.status IN ('QUEUED', 'HELD'))",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTARRAYOID}
 };
@@ -249,32 +255,23 @@ bw_store_end_doubt(const BwDoubt *doubt)
 	bw_store_run(&end_doubt, v, NULL);
 }
 
-int *
+BwOurs *
 bw_store_may_be_ours(const char *account_id, const char *const *customer_order_ids,
-					 int ids, int64 **request_ids, int *count)
+					 int ids, int *count)
 {
 	Datum		v[2] = {CStringGetTextDatum(account_id),
 	bw_store_text_array(customer_order_ids, ids)};
 	uint64		rows = bw_store_run(&may_be_ours, v, NULL);
-	int		   *positions = palloc(sizeof(int) * Max(rows, 1));
+	BwOurs	   *ours = palloc(sizeof(BwOurs) * Max(rows, 1));
 
 	*count = (int) rows;
-	*request_ids = palloc(sizeof(int64) * Max(rows, 1));
 	for (uint64 i = 0; i < rows; i++)
 	{
-		positions[i] = bw_store_int32(i, 0) - 1;
-		(*request_ids)[i] = bw_store_is_null(i, 1) ? 0 : bw_store_int64(i, 1);
+		ours[i].position = bw_store_int32(i, 0) - 1;
+		ours[i].request_id = bw_store_is_null(i, 1) ? 0 : bw_store_int64(i, 1);
+		ours[i].order_id = bw_store_is_null(i, 2) ? 0 : bw_store_int64(i, 2);
 	}
-	return positions;
-}
-
-/* The order that is named in a CustomerOrderId of ours; 0: none. */
-static int64
-first_order(const char *customer_order_id)
-{
-	const char *dash = strchr(customer_order_id, '-');
-
-	return dash == NULL ? 0 : strtoi64(dash + 1, NULL, 10);
+	return ours;
 }
 
 static int64 *
@@ -302,7 +299,7 @@ lock_members(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
 		v[2] = CStringGetTextDatum(account_id);
 		v[3] = numbers;
 		v[4] = Int64GetDatum(doubt->up_to);
-		v[5] = Int64GetDatum(first_order(sent->customer_order_id));
+		v[5] = Int64GetDatum(sent->order_id);
 		rows = bw_store_run(&members_by_numbers, v, NULL);
 	}
 	ids = palloc(sizeof(int64) * Max(rows, 1));

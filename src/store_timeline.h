@@ -55,21 +55,31 @@ typedef struct BwSent
 {
 	char	   *bandwidth_order_id;
 	char	   *customer_order_id;
-	int64		request_id;		/* whose CustomerOrderId it has; 0: not known */
+	int64		request_id;		/* that waits, and has its CustomerOrderId; or
+								 * 0 */
+	int64		order_id;		/* that its CustomerOrderId names; 0: none */
 	TimestampTz created;		/* by our clock; DT_NOBEGIN: not known */
 	char	  **numbers;		/* that it asks for, ten digits */
 	int			number_count;
 	int64		quantity;		/* that it asks for by criteria; -1: not said */
 } BwSent;
 
+/* A row of a list of orders that may be ours. */
+typedef struct BwOurs
+{
+	int			position;		/* in the list */
+	int64		request_id;		/* as in BwSent */
+	int64		order_id;
+} BwOurs;
+
 /*
- * Which rows of a list of orders may be ours, and not known to be: their
- * positions in the arrays, and the requests that wait with that
- * CustomerOrderId (0: it has this database's form, and no request).
+ * Which rows of a list of orders may be of orders that wait, by their
+ * CustomerOrderIds: that of a request, of an order without one, or one that
+ * this database made and knows no request of.
  */
-extern int *bw_store_may_be_ours(const char *account_id,
-								 const char *const *customer_order_ids, int ids,
-								 int64 **request_ids, int *count);
+extern BwOurs *bw_store_may_be_ours(const char *account_id,
+									const char *const *customer_order_ids, int ids,
+									int *count);
 
 /*
  * The unsent orders that it carries are locked, and taken for sent: an error

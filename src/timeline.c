@@ -260,8 +260,7 @@ take_rows(BwWork *work, void *arg)
 	int			n = 0;
 	BwRow		row;
 	BwNext		next;
-	int		   *positions;
-	int64	   *request_ids;
+	BwOurs	   *ours;
 	int			count;
 	MemoryContext old;
 
@@ -273,17 +272,17 @@ take_rows(BwWork *work, void *arg)
 		customer_ids[n++] = pstrdup(row.field[BW_FIELD_CUSTOMER_ORDER_ID]);
 	}
 	look->failed = look->failed || next != BW_NEXT_END;
-	positions = bw_store_may_be_ours(step->task->account.server->account_id,
-									 (const char *const *) customer_ids, n,
-									 &request_ids, &count);
+	ours = bw_store_may_be_ours(step->task->account.server->account_id,
+								(const char *const *) customer_ids, n, &count);
 	old = MemoryContextSwitchTo(step->task->cxt);
 	for (int i = 0; i < count; i++)
 	{
 		BwSent	   *sent = palloc0(sizeof(BwSent));
 
-		sent->bandwidth_order_id = pstrdup(ids[positions[i]]);
-		sent->customer_order_id = pstrdup(customer_ids[positions[i]]);
-		sent->request_id = request_ids[i];
+		sent->bandwidth_order_id = pstrdup(ids[ours[i].position]);
+		sent->customer_order_id = pstrdup(customer_ids[ours[i].position]);
+		sent->request_id = ours[i].request_id;
+		sent->order_id = ours[i].order_id;
 		look->sent = lappend(look->sent, sent);
 	}
 	MemoryContextSwitchTo(old);
@@ -311,8 +310,9 @@ take_order(BwWork *work, BwTask *task)
 	}
 	step.sent->created = bw_api_our_time(reply->created, outcome->reply);
 	step.sent->quantity = reply->quantity;
-	read_numbers(reply->requested.count > 0 ? &reply->requested : &reply->completed,
-				 step.sent);
+	/* The echo of a failed order may have lost its list. */
+	read_numbers(reply->requested.count > 0 || step.sent->request_id != 0
+				 ? &reply->requested : &reply->completed, step.sent);
 	bw_xml_free_order(reply);
 	if (!bw_work_transaction(work, bind_order, &step, "adopting an order that was sent before"))
 		look->failed = true;
