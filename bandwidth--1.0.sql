@@ -135,6 +135,8 @@ CREATE UNIQUE INDEX bw_orders_customer_order_id_key
 CREATE UNIQUE INDEX bw_orders_idempotency_key_key
     ON bw_orders (server, ordered_by, idempotency_key)
  WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX bw_orders_retry_of_key ON bw_orders (retry_of)
+ WHERE retry_of IS NOT NULL;
 COMMENT ON TABLE bw_orders
 IS 'one row per thing that was asked of Bandwidth: written by bw_order(), moved by the worker';
 COMMENT ON COLUMN bw_orders.home
@@ -564,6 +566,13 @@ AS 'MODULE_PATHNAME', 'bw_cancel'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bw_cancel(bigint)
 IS 'takes back an order that was never claimed for sending; false: too late';
+
+CREATE FUNCTION bw_retry(id bigint)
+RETURNS TABLE (id bigint, telephone_number text, status text)
+AS 'MODULE_PATHNAME', 'bw_retry'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION bw_retry(bigint)
+IS 'orders once more what an order did not get, when this transaction commits';
 
 CREATE FUNCTION bw_wait(id bigint, timeout interval DEFAULT '30 s')
 RETURNS text
