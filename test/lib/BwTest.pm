@@ -28,11 +28,17 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
   bw_node
+  bw_restored
+  bw_standby
   create_account
+  cut_off
   free_port
   order_id
+  run_worker
+  sqlstate
   start_sandbox
   status_of
+  wait_for_archive
   wait_for_all
   wait_for_status
   wait_until
@@ -115,6 +121,81 @@ sub bw_node
 		$node->safe_psql('postgres', 'CREATE EXTENSION bandwidth');
 		create_account($node, 'postgres', %options);
 	}
+	return $node;
+}
+
+=item bw_standby(primary, name)
+
+A started hot standby that streams from the primary, which was made with
+C<< init => [ allows_streaming => 1 ] >>.
+
+=cut
+
+sub bw_standby
+{
+	my ($primary, $name) = @_;
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+
+	$primary->backup("for_$name");
+	$standby->init_from_backup($primary, "for_$name", has_streaming => 1);
+	$standby->start;
+	return $standby;
+}
+
+=item cut_off(standby)
+
+End the standby's connection to its primary.  What the primary writes from now
+on does not arrive any more.
+
+=cut
+
+sub cut_off
+{
+	my ($standby) = @_;
+
+	$standby->adjust_conf('postgresql.conf', 'primary_conninfo', "''");
+	$standby->reload;
+	$standby->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_wal_receiver')
+	  or croak 'the standby is still connected';
+	return;
+}
+
+=item wait_for_archive(node)
+
+Have what the server wrote until now archived (C<< init => [ has_archiving => 1 ] >>).
+
+=cut
+
+sub wait_for_archive
+{
+	my ($node) = @_;
+	my $file = $node->safe_psql('postgres', 'SELECT pg_walfile_name(pg_switch_wal())');
+
+	$node->poll_query_until('postgres',
+		"SELECT last_archived_wal >= '$file' FROM pg_stat_archiver")
+	  or croak "$file was not archived";
+	return;
+}
+
+=item bw_restored(original, backup, name, target => value, ...)
+
+A started server, restored from a backup and the original's archive up to the
+recovery target, e.g. C<< name => 'before' >> for recovery_target_name.
+
+=cut
+
+sub bw_restored
+{
+	my ($original, $backup, $name, %target) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init_from_backup($original, $backup, has_restoring => 1, standby => 0);
+	$node->append_conf('postgresql.conf', join("\n", 'archive_mode = off',
+		"recovery_target_action = 'promote'",
+		map { "recovery_target_$_ = '$target{$_}'" } sort keys %target));
+	$node->start;
+	$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()')
+	  or croak 'the recovery did not end';
 	return $node;
 }
 
@@ -298,6 +379,42 @@ sub order_story
 		SELECT * FROM bw_orders WHERE id = $id \\gx
 		SELECT * FROM bw_order_events WHERE order_id = $id ORDER BY id;
 	});
+}
+
+=item run_worker(node, 'on' or 'off')
+
+Have the server run its workers or not; a setting of this one server, which no
+standby gets.  After 'off', there is none.
+
+=cut
+
+sub run_worker
+{
+	my ($node, $value) = @_;
+
+	$node->safe_psql('postgres', "ALTER SYSTEM SET bandwidth.enabled = $value");
+	$node->reload;
+	$node->poll_query_until('postgres',
+		"SELECT current_setting('bandwidth.enabled') = '$value'"
+		  . " AND ('$value' = 'on' OR NOT EXISTS (SELECT FROM pg_stat_activity"
+		  . " WHERE backend_type = 'bandwidth worker'))")
+	  or croak "the workers are not $value";
+	return;
+}
+
+=item sqlstate(node, query, database)
+
+The SQLSTATE with which a query fails; if it does not, 'ok' and what it says.
+
+=cut
+
+sub sqlstate
+{
+	my ($node, $query, $database) = @_;
+	my ($status, $out, $error) = $node->psql($database // 'postgres', $query,
+		extra_params => [ '--set', 'VERBOSITY=sqlstate' ]);
+
+	return $error =~ /ERROR:\s+(\w{5})/ ? $1 : "ok: $out$error";
 }
 
 =back
