@@ -86,6 +86,8 @@ $id = order_search("area_code => '919', direct => true");
 wait_until(sub { field($id, 'attention') =~ /bw_resolve/ }, 'attention');
 is(field($id, 'status'), 'UNKNOWN', 'a direct order that is not there stays UNKNOWN');
 is(scalar(() = posts()), $before + 1, 'and is not sent again');
+is(sql('SELECT attention FROM bw_stat_worker'), 1, 'bw_stat_worker counts it');
+is(sql(q{SELECT detail FROM bw_check() WHERE "check" = 'attention' AND NOT ok}), '1 orders wait for a decision', 'and bw_check says so');
 is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'until somebody says so');
 wait_for_all($node);
 is(field($id, 'status'), 'COMPLETE', 'then it completes');
