@@ -135,6 +135,8 @@ CREATE UNIQUE INDEX bw_orders_customer_order_id_key
 CREATE UNIQUE INDEX bw_orders_idempotency_key_key
     ON bw_orders (server, ordered_by, idempotency_key)
  WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX bw_orders_retry_of_key ON bw_orders (retry_of)
+ WHERE retry_of IS NOT NULL;
 COMMENT ON TABLE bw_orders
 IS 'one row per thing that was asked of Bandwidth: written by bw_order(), moved by the worker';
 COMMENT ON COLUMN bw_orders.home
@@ -565,6 +567,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bw_cancel(bigint)
 IS 'takes back an order that was never claimed for sending; false: too late';
 
+CREATE FUNCTION bw_retry(id bigint)
+RETURNS TABLE (id bigint, telephone_number text, status text)
+AS 'MODULE_PATHNAME', 'bw_retry'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION bw_retry(bigint)
+IS 'orders once more what an order did not get, when this transaction commits';
+
 CREATE FUNCTION bw_wait(id bigint, timeout interval DEFAULT '30 s')
 RETURNS text
 AS 'MODULE_PATHNAME', 'bw_wait'
@@ -800,3 +809,59 @@ CREATE VIEW bw_open_orders WITH (security_invoker = true) AS
 COMMENT ON VIEW bw_open_orders
 IS 'orders that are not final, and what each waits for';
 GRANT SELECT ON bw_open_orders TO PUBLIC;
+
+CREATE FUNCTION bw_stat_get_worker(
+    OUT pid integer,
+    OUT state text,
+    OUT since timestamptz,
+    OUT fenced boolean)
+AS 'MODULE_PATHNAME', 'bw_stat_get_worker'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bw_stat_get_worker()
+IS 'internal: the worker of this database';
+
+-- Counts over everybody's orders: for those who watch.
+CREATE FUNCTION bw_stat_get_orders(
+    OUT queued bigint,
+    OUT oldest_queued_at timestamptz,
+    OUT held bigint,
+    OUT under_way bigint,
+    OUT unknown bigint,
+    OUT attention bigint,
+    OUT in_doubt bigint,
+    OUT inbox bigint,
+    OUT paused text[])
+LANGUAGE SQL STABLE SECURITY DEFINER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT q.n, q.oldest, (SELECT pg_catalog.count(*) FROM bw_held), r.n, r.unknown, r.attention,
+           (SELECT pg_catalog.count(*)
+              FROM bw_doubts AS d
+              JOIN (SELECT server, ordered_by, order_id FROM bw_queue
+                    UNION ALL SELECT server, ordered_by, order_id FROM bw_held) AS w
+                ON w.server = d.server AND w.ordered_by = d.ordered_by AND w.order_id <= d.up_to),
+           (SELECT pg_catalog.count(*) FROM bw_inbox),
+           ARRAY(SELECT pg_catalog.format('%s%s: %s since %s', p.server,
+                                          CASE WHEN p.ordered_by <> '' THEN ', ' || p.ordered_by ELSE '' END,
+                                          p.reason, pg_catalog.date_trunc('second', p.since))
+                   FROM bw_pauses AS p ORDER BY p.server, p.ordered_by)
+      FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
+              FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id) AS q,
+           (SELECT pg_catalog.count(*) AS n,
+                   pg_catalog.count(*) FILTER (WHERE o.status = 'UNKNOWN') AS unknown,
+                   pg_catalog.count(o.attention) AS attention
+              FROM bw_open_requests AS w
+              JOIN bw_requests AS r ON r.id = w.request_id
+              JOIN bw_orders AS o ON o.id = ANY (r.members)) AS r;
+END;
+COMMENT ON FUNCTION bw_stat_get_orders()
+IS 'internal: how many orders there are in each kind of waiting';
+REVOKE EXECUTE ON FUNCTION bw_stat_get_orders() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bw_stat_get_orders() TO pg_monitor;
+
+CREATE VIEW bw_stat_worker AS
+    SELECT w.pid, w.state, w.since, w.fenced, o.queued, o.oldest_queued_at, o.held,
+           o.under_way, o.unknown, o.attention, o.in_doubt, o.inbox, o.paused
+      FROM bw_stat_get_worker() AS w, bw_stat_get_orders() AS o;
+COMMENT ON VIEW bw_stat_worker
+IS 'the worker of this database, and what it has to do';
+GRANT SELECT ON bw_stat_worker TO pg_monitor;

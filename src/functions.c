@@ -3,8 +3,8 @@
  * functions.c
  *	  What the SQL functions share: accounts, arguments, problems.
  *
- * The functions themselves stand in functions_search.c, functions_orders.c
- * and functions_account.c.
+ * The functions themselves stand in functions_search.c, functions_orders.c,
+ * functions_subscriptions.c and others.
  *
  * src/functions.c
  *-------------------------------------------------------------------------

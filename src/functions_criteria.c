@@ -79,11 +79,7 @@ bw_order_search(PG_FUNCTION_ARGS)
 
 	bw_store_enter(&scope);
 	id = bw_store_insert_order(&order);
-	if (id == 0)
-		bw_return_order(rsinfo, bw_store_order_by_key(order.server, order.ordered_by,
-													  order.idempotency_key));
-	else
-		bw_return_order(rsinfo, id);
+	bw_return_order(rsinfo, id != 0 ? id : bw_store_same_order(&order));
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
 	bw_warn_without_worker("the order stays QUEUED");

@@ -107,8 +107,7 @@ bw_order(PG_FUNCTION_ARGS)
 	bw_store_enter(&scope);
 	id = bw_store_insert_order(&order);
 	if (id == 0)
-		id = -bw_store_order_by_key(order.server, order.ordered_by,
-									order.idempotency_key);
+		id = -bw_store_same_order(&order);
 	if (id < 0)
 		bw_return_order(rsinfo, -id);
 	bw_store_leave(&scope);

@@ -110,6 +110,22 @@ static BwStatement close_order = {
 	.argtypes = {INT8OID}
 };
 
+static BwStatement count_doubts = {
+	.text = "SELECT count(*)::int FROM bw_doubts WHERE server = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static BwStatement count_attention = {
+	.text =
+	"SELECT count(*) FROM bw_open_requests AS w"
+	"  JOIN bw_requests AS r ON r.id = w.request_id"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE w.server = $1 AND o.attention IS NOT NULL",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
 static BwStatement take_identity = {
 	.text =
 	"UPDATE bw_identity SET database_oid = $1, system_identifier = $2,"
@@ -201,4 +217,22 @@ bw_store_close_order(int64 request_id)
 	Datum		v[1] = {Int64GetDatum(request_id)};
 
 	return bw_store_run(&close_order, v, NULL) > 0;
+}
+
+int
+bw_store_count_doubts(const char *server)
+{
+	Datum		v[1] = {CStringGetTextDatum(server)};
+
+	bw_store_run(&count_doubts, v, NULL);
+	return bw_store_int32(0, 0);
+}
+
+int64
+bw_store_count_attention(const char *server)
+{
+	Datum		v[1] = {CStringGetTextDatum(server)};
+
+	bw_store_run(&count_attention, v, NULL);
+	return bw_store_int64(0, 0);
 }

@@ -36,4 +36,10 @@ extern bool bw_store_is_bound(const char *bandwidth_order_id, int64 request_id);
 /* Have the back order of this request closed. */
 extern bool bw_store_close_order(int64 request_id);
 
+/* Roles whose unsent orders may have been sent before (store_timeline.h). */
+extern int	bw_store_count_doubts(const char *server);
+
+/* Orders that a person has to decide about. */
+extern int64 bw_store_count_attention(const char *server);
+
 #endif							/* BW_STORE_OPERATOR_H */

@@ -16,6 +16,7 @@
 #include "store_orders.h"
 
 static Datum text_or_null(const char *text, bool *isnull);
+static Datum copy_datum(uint64 row, int column);
 static void raise_fence(void) pg_attribute_noreturn();
 
 /*
@@ -41,8 +42,7 @@ static BwStatement insert_order = {
 	" SELECT id, home, 'order', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 	"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19"
 	"   FROM self"
-	" ON CONFLICT (server, ordered_by, idempotency_key)"
-	"   WHERE idempotency_key IS NOT NULL DO NOTHING"
+	" ON CONFLICT DO NOTHING"
 	" RETURNING id, home, request_id),"
 	"n AS ("
 	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
@@ -84,6 +84,29 @@ static BwStatement order_by_key = {
 	" WHERE server = $1 AND ordered_by = $2 AND idempotency_key = $3",
 	.nargs = 3,
 	.argtypes = {NAMEOID, NAMEOID, TEXTOID}
+};
+
+static BwStatement order_by_retry = {
+	.text = "SELECT id FROM bw_orders WHERE retry_of = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement rest_of_order = {
+	.text =
+	"SELECT o.server, o.site_id, o.peer_id, o.name, o.tag, o.criteria,"
+	"       o.partial_allowed, o.back_order_requested, o.direct, o.attempts,"
+	"       o.reservation_ids,"
+	"       CASE WHEN o.criteria IS NULL THEN n.rest ELSE '{}' END,"
+	"       CASE WHEN o.criteria IS NULL THEN cardinality(n.rest)"
+	"            ELSE o.quantity - COALESCE(o.completed_quantity, 0) END"
+	"  FROM bw_orders AS o"
+	" CROSS JOIN LATERAL ("
+	"  SELECT array_agg(telephone_number ORDER BY telephone_number) AS rest"
+	"    FROM bw_order_numbers WHERE order_id = o.id AND status <> 'COMPLETE') AS n"
+	" WHERE o.id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
 };
 
 static BwStatement order_lines = {
@@ -236,15 +259,67 @@ raise_fence(void)
 }
 
 int64
-bw_store_order_by_key(const char *server, const char *ordered_by,
-					  const char *idempotency_key)
+bw_store_same_order(const BwNewOrder *order)
 {
 	Datum		v[3];
 
-	v[0] = DirectFunctionCall1(namein, CStringGetDatum(server));
-	v[1] = DirectFunctionCall1(namein, CStringGetDatum(ordered_by));
-	v[2] = CStringGetTextDatum(idempotency_key);
-	return bw_store_run_latest(&order_by_key, v, NULL) > 0 ? bw_store_int64(0, 0) : 0;
+	v[0] = Int64GetDatum(order->retry_of);
+	if (order->retry_of != 0 && bw_store_run_latest(&order_by_retry, v, NULL) > 0)
+		return bw_store_int64(0, 0);
+	v[0] = DirectFunctionCall1(namein, CStringGetDatum(order->server));
+	v[1] = DirectFunctionCall1(namein, CStringGetDatum(order->ordered_by));
+	if (order->idempotency_key != NULL)
+	{
+		v[2] = CStringGetTextDatum(order->idempotency_key);
+		if (bw_store_run_latest(&order_by_key, v, NULL) > 0)
+			return bw_store_int64(0, 0);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("customer_order_id \"%s\" was used by another order",
+					order->customer_order_id ? order->customer_order_id : ""),
+			 errdetail("Account %s has an order with it already.", order->account_id),
+			 errhint("Use another one, or leave it out; to order once only, use idempotency_key.")));
+}
+
+BwNewOrder *
+bw_store_rest_of_order(int64 id)
+{
+	BwNewOrder *order = palloc0(sizeof(BwNewOrder));
+	Datum		v[1] = {Int64GetDatum(id)};
+	int			count;
+	char	  **numbers;
+
+	bw_store_run(&rest_of_order, v, NULL);
+	order->retry_of = id;
+	order->server = bw_store_text(0, 0);
+	order->site_id = bw_store_text(0, 1);
+	order->peer_id = bw_store_text(0, 2);
+	order->name = bw_store_text(0, 3);
+	order->tag = copy_datum(0, 4);
+	order->criteria = bw_store_text(0, 5);
+	order->partial_allowed = bw_store_bool(0, 6);
+	order->back_order_requested = bw_store_bool(0, 7);
+	order->direct = bw_store_bool(0, 8);
+	order->attempts = bw_store_int32(0, 9);
+	order->reservation_ids = copy_datum(0, 10);
+	numbers = bw_store_texts(0, 11, &count);
+	order->numbers = bw_store_text_array((const char *const *) numbers, count);
+	order->quantity = bw_store_int32(0, 12);
+	order->own_request = order->direct ||
+		(order->criteria == NULL &&
+		 (count > 1 || order->name != NULL || order->reservation_ids != 0));
+	return order;
+}
+
+/* A varlena of the last result, for later; 0: null. */
+static Datum
+copy_datum(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+
+	return isnull ? (Datum) 0 : PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
 }
 
 BwOrderLine *

@@ -43,14 +43,19 @@ typedef struct BwNewOrder
 
 /*
  * Insert an order with its numbers, and its place in the queue.  Returns its
- * id; 0: an order with this idempotency_key exists.  Raises 55000 while the
- * database is fenced.
+ * id; 0: bw_store_same_order() knows why not.  Raises 55000 while the database
+ * is fenced.
  */
 extern int64 bw_store_insert_order(const BwNewOrder *order);
 
-/* Id of the order with this key, 0: none. */
-extern int64 bw_store_order_by_key(const char *server, const char *ordered_by,
-								   const char *idempotency_key);
+/*
+ * Id of the order with the same idempotency_key or retry_of.  There is none:
+ * 23505, the customer_order_id was used.
+ */
+extern int64 bw_store_same_order(const BwNewOrder *order);
+
+/* What an order that has ended did not get, as an order to insert. */
+extern BwNewOrder *bw_store_rest_of_order(int64 id);
 
 /* Numbers of an order with their status, for the result of bw_order(). */
 typedef struct BwOrderLine

@@ -63,6 +63,20 @@ static BwStatement blockers = {
 	.argtypes = {INT8ARRAYOID}
 };
 
+/*
+ * Rows of the queue by the ids in $3, for statements whose $1 and $2 are server
+ * and role.  Written so that each id is one look into the index, whatever the
+ * planner thinks: our plans are made when the queue is short, and a plan that
+ * goes through all of a group and compares each row with each id takes a second
+ * for 1,000 of 100,000.
+ */
+#define QUEUE_ROWS \
+	"ctid = ANY (ARRAY(" \
+	" SELECT r.ctid FROM unnest($3::bigint[]) AS m CROSS JOIN LATERAL (" \
+	"  SELECT p.ctid FROM bw_queue AS p" \
+	"   WHERE p.server = $1 AND p.ordered_by = $2 AND p.order_id = m" \
+	"   LIMIT 1) AS r)) "
+
 static BwStatement pick_orders = {
 	.text =
 	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " RIVAL_COLUMN ","
@@ -145,8 +159,7 @@ static BwStatement claim = {
 	" INSERT INTO bw_order_events (order_id, status, source)"
 	" SELECT m, 'SENDING', 'worker' FROM unnest($3::bigint[]) AS m),"
 	"d AS ("
-	" DELETE FROM bw_queue AS q"
-	"  WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = ANY ($3)),"
+	" DELETE FROM bw_queue WHERE " QUEUE_ROWS "),"
 	"s AS ("
 	" INSERT INTO bw_spending AS s (server, minute, numbers)"
 	" VALUES ($1, date_trunc('minute', now()), $7)"
@@ -295,7 +308,7 @@ static BwStatement wait_for = {
 	.text =
 	"UPDATE bw_queue AS q SET waits_for = w.blocked_by"
 	"  FROM unnest($3::bigint[], $4::bigint[]) AS w(order_id, blocked_by)"
-	" WHERE q.server = $1 AND q.ordered_by = $2 AND q.order_id = w.order_id",
+	" WHERE q." QUEUE_ROWS " AND q.order_id = w.order_id",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID}
 };
@@ -361,8 +374,7 @@ static BwStatement ended_blockers = {
 static BwStatement hold = {
 	.text =
 	"WITH q AS ("
-	" DELETE FROM bw_queue"
-	"  WHERE server = $1 AND ordered_by = $2 AND order_id = ANY ($3)"
+	" DELETE FROM bw_queue WHERE " QUEUE_ROWS
 	" RETURNING *),"
 	"h AS ("
 	" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason)"
@@ -379,8 +391,7 @@ static BwStatement hold = {
 static BwStatement reject = {
 	.text =
 	"WITH q AS ("
-	" DELETE FROM bw_queue"
-	"  WHERE server = $1 AND ordered_by = $2 AND order_id = ANY ($3)"
+	" DELETE FROM bw_queue WHERE " QUEUE_ROWS
 	" RETURNING *),"
 	"n AS ("
 	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"

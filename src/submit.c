@@ -7,7 +7,8 @@
  * while it is on its way.  Whatever kills us in between leaves a request that
  * is marked as sent: its outcome then is unknown, and reconcile.c asks
  * Bandwidth for it by the CustomerOrderId that was committed with the claim.
- * * src/submit.c
+ *
+ * src/submit.c
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "echo.h"
 #include "group.h"
 #include "guards.h"
 #include "registry.h"
@@ -420,6 +422,7 @@ settle_reply(BwTask *task, BwSettlement *item)
 			item->bandwidth_order_id = pstrdup(reply->id);
 		if (reply->status != NULL)
 			item->bandwidth_status = pstrdup(reply->status);
+		item->warning = bw_echo_difference(((Submission *) task->detail)->body, reply);
 		bw_xml_free_order(reply);
 	}
 	if (item->bandwidth_order_id == NULL)

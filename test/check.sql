@@ -25,7 +25,7 @@ SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'worker'$$
 -- All is well but what nobody asked for yet
 --
 SELECT is(lines(), 'preload, worker, server, usage, user mapping, access, account, site, SIP peer, '
-          'owner''s user mapping, listener, subscription!', 'all lines');
+          'owner''s user mapping, identity, ordering, pause, attention, listener, subscription!', 'all lines');
 SELECT is_empty($$SELECT * FROM bw_check() WHERE ok AND hint IS NOT NULL$$, 'what is well needs no hint');
 SELECT is_empty($$SELECT * FROM bw_check() WHERE NOT ok AND (hint IS NULL OR detail IS NULL)$$,
                 'what is not has one, and says why');
@@ -40,6 +40,41 @@ SELECT is(says('site'), 'ok: site 743 is there', 'site');
 SELECT is(says('SIP peer'), 'ok: the site''s default SIP peer is used', 'SIP peer');
 SELECT is(says('owner''s user mapping'), 'ok: subscriptions can be kept', 'owner');
 SELECT is(says('listener'), 'ok: callbacks on port ' || :'listen_port', 'listener');
+
+SELECT is(says('identity'), 'ok: the orders of this database are its own', 'identity');
+SELECT is(says('attention'), 'ok: no order waits for a decision', 'attention');
+SELECT is(says('pause'), 'ok: orders are sent', 'pause');
+SELECT is(says('ordering'), 'ok: 0 of 1000000 telephone numbers of the last 24 hours were ordered, 1000 in one order are allowed',
+          'limits');
+
+-- what stops orders
+SELECT bw_pause(reason => 'audit');
+SELECT is(says('pause'), 'no orders are sent: audit | It ends by bw_resume().', 'a pause');
+SELECT results_eq('SELECT state, fenced, queued, held, attention, paused[1] LIKE ''bandwidth: audit since %'' FROM bw_stat_worker',
+                  $$VALUES ('running', false, 0::bigint, 0::bigint, 0::bigint, true)$$, 'shows in bw_stat_worker');
+SELECT bw_order(ARRAY['9192990001']);
+SELECT results_eq('SELECT queued, oldest_queued_at IS NOT NULL, under_way FROM bw_stat_worker', 'VALUES (1::bigint, true, 0::bigint)',
+                  'an order in the queue');
+SELECT bw_resume();
+SELECT ok(test.comes_true('SELECT bool_and(is_final) FROM bw_orders'), 'goes out');
+SELECT alike(says('ordering'), 'ok: 1 of 1000000 telephone numbers %', 'and is counted');
+ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '1');
+SELECT alike(says('ordering'), '1 of 1 telephone numbers % | Further orders are HELD until there is room, or%', 'nothing is left');
+ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '1000000', ADD ordering 'hold');
+SELECT alike(says('ordering'), 'ok: 1 of %, each order waits for bw_approve()', 'approval');
+SELECT bw_order(ARRAY['9192990002']);
+SELECT is(held, 1::bigint, 'an order that is held') FROM bw_stat_worker;
+ALTER SERVER bandwidth OPTIONS (SET ordering 'off');
+SELECT is(says('ordering'), 'ordering is off | Its owner can run ALTER SERVER ... OPTIONS (SET ordering ''on'').', 'switched off');
+ALTER SERVER bandwidth OPTIONS (DROP ordering);
+CREATE ROLE check_nobody;
+CREATE ROLE check_watcher IN ROLE pg_monitor;
+SET ROLE check_nobody;
+SELECT alike(test.error('SELECT * FROM bw_stat_worker'), '42501 permission denied for view bw_stat_worker', 'not for everybody');
+SET ROLE check_watcher;
+SELECT is(held, 1::bigint, 'but for pg_monitor') FROM bw_stat_worker;
+RESET ROLE;
+DROP ROLE check_nobody, check_watcher;
 
 -- subscription
 SELECT is(says('subscription'), 'none: orders are polled | SELECT bw_subscribe(''https://...'').',
@@ -87,7 +122,7 @@ GRANT USAGE ON FOREIGN SERVER bandwidth TO check_app;
 -- Credentials
 --
 SET ROLE check_app;
-SELECT is(lines(), 'preload, worker, server, usage, user mapping!, owner''s user mapping, listener, subscription!',
+SELECT is(lines(), 'preload, worker, server, usage, user mapping!, owner''s user mapping, identity, ordering, pause, attention, listener, subscription!',
           'without credentials nothing is asked');
 SELECT is(says('user mapping'), 'your role has no user mapping, and PUBLIC has none | '
           'CREATE USER MAPPING FOR check_app SERVER bandwidth '

@@ -146,8 +146,11 @@ SET ROLE orders_app;
 SELECT isnt(id, :first::bigint, 'another role''s key is its own') FROM bw_order(fresh(), idempotency_key => 'k1');
 RESET ROLE;
 SELECT id FROM bw_order(fresh(), customer_order_id => 'C-1') \gset
-SELECT alike(test.error($$SELECT bw_order(fresh(), customer_order_id => 'C-1')$$), '23505 %',
-             'a customer_order_id is used once');
+SELECT is(test.error($$SELECT bw_order(fresh(), customer_order_id => 'C-1')$$),
+          '23505 customer_order_id "C-1" was used by another order | Account 9900000 has an order with it already. | '
+          'Use another one, or leave it out; to order once only, use idempotency_key.',
+          'a customer_order_id is used once');
+SELECT alike(test.error($$SELECT bw_order_search(npanxx => '919200', customer_order_id => 'C-1')$$), '23505 %', 'by criteria as well');
 SELECT is(outcome(:id), 'COMPLETE', 'and an order with one');
 SELECT alike(test.sandbox('GET journal class=ORDER'), '%<CustomerOrderId>C-1</CustomerOrderId>%', 'carries it');
 

@@ -61,6 +61,24 @@ $id = order_search("area_code => '919', direct => true");
 wait_for_all($node);
 is(field($id, 'status'), 'COMPLETE', 'a direct order whose reply was lost is adopted');
 
+# --- Bandwidth repeats the order, and what it lost shows ---
+is(sql("SELECT count(*) FROM bw_orders WHERE warning IS NOT NULL"), 0, 'what came back was what was sent');
+foreach my $case ([ 'Quantity', qr/^Bandwidth understood the order otherwise: Quantity: sent was 1, it is missing$/ ],
+	[ 'Quantity=7', qr/Quantity: sent was 1, it says 7$/ ], [ undef, qr/NpaNxx: sent was 919204, it is missing$/ ],
+	[ 'SiteId=5', qr/SiteId: sent was 743, it says 5$/ ], [ 'EnableLCA=true', qr/EnableLCA: sent was false, it says true/ ])
+{
+	my ($text, $like) = @$case;
+
+	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'lost_echo', count => 1, defined $text ? (text => $text) : ());
+	$id = order_search("npanxx => '919204', direct => true");
+	wait_for_all($node);
+	like(field($id, 'warning'), $like, 'an echo without ' . ($text // 'its criteria') . ' is a warning');
+	is(field($id, 'status'), 'COMPLETE', 'and the order goes on');
+}
+$id = order_id($node, '9192051111', "name => 'numbers'");
+wait_for_all($node);
+is(field($id, 'warning'), '', 'an order of numbers');
+
 # Never sent again by itself.
 my $before = () = posts();
 $sandbox->fault(class => 'ORDER', method => 'POST', kind => 'reset_before', count => 1);
@@ -68,6 +86,8 @@ $id = order_search("area_code => '919', direct => true");
 wait_until(sub { field($id, 'attention') =~ /bw_resolve/ }, 'attention');
 is(field($id, 'status'), 'UNKNOWN', 'a direct order that is not there stays UNKNOWN');
 is(scalar(() = posts()), $before + 1, 'and is not sent again');
+is(sql('SELECT attention FROM bw_stat_worker'), 1, 'bw_stat_worker counts it');
+is(sql(q{SELECT detail FROM bw_check() WHERE "check" = 'attention' AND NOT ok}), '1 orders wait for a decision', 'and bw_check says so');
 is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'until somebody says so');
 wait_for_all($node);
 is(field($id, 'status'), 'COMPLETE', 'then it completes');

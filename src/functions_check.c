@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
- * functions_account.c
- *	  Subscriptions of the account, and bw_check().
+ * functions_check.c
+ *	  bw_check(): is everything in place?
  *
- * src/functions_account.c
+ * src/functions_check.c
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,18 +19,13 @@
 #include "functions.h"
 #include "registry.h"
 #include "store.h"
-#include "store_orders.h"
 #include "store_notifications.h"
+#include "store_operator.h"
+#include "store_orders.h"
+#include "store_queue.h"
 #include "xml.h"
 
-PG_FUNCTION_INFO_V1(bw_subscribe);
-PG_FUNCTION_INFO_V1(bw_unsubscribe);
-PG_FUNCTION_INFO_V1(bw_list_subscriptions);
 PG_FUNCTION_INFO_V1(bw_check);
-
-#define SUBSCRIPTION_COLUMNS 10
-/* "Subscriptions": an expiry counts seconds and may exceed 32 bits. */
-#define EXPIRY_MAX INT64CONST(315360000000)
 
 /* One line of bw_check() and what later lines need from earlier ones. */
 typedef struct Check
@@ -42,9 +37,6 @@ typedef struct Check
 	Oid			role;
 } Check;
 
-static void need_worker(void);
-static BwAccount *account_of_owner(const char *server);
-static void check_subscription(const BwNewSubscription *s);
 static void line(Check *check, const char *name, bool ok, const char *detail,
 				 const char *hint);
 static void check_preload(Check *check);
@@ -55,187 +47,14 @@ static void check_owner_mapping(Check *check);
 static bool check_account(Check *check);
 static void check_site(Check *check);
 static void check_peer(Check *check);
+static void check_identity(Check *check);
+static void check_ordering(Check *check);
+static void check_pause(Check *check);
+static void check_attention(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
 static char *first_line_of_error(void);
 
-static void
-need_worker(void)
-{
-	if (bw_registry_shared())
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("no worker is running"),
-			 errdetail("The library \"bandwidth\" is not preloaded."),
-			 errhint("Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.")));
-}
-
-/* Calls for no particular order use the credentials of the server's owner. */
-static BwAccount *
-account_of_owner(const char *server)
-{
-	BwAccount  *account = palloc(sizeof(BwAccount));
-
-	account->server = bw_config_server(server);
-	bw_config_check_usage(account->server, GetUserId());
-	account->credentials = bw_config_require_credentials(account->server,
-														 account->server->owner);
-	return account;
-}
-
-Datum
-bw_subscribe(PG_FUNCTION_ARGS)
-{
-	BwServer   *server;
-	BwNewSubscription s = {0};
-	BwStoreScope scope;
-	int64		id;
-
-	need_worker();
-	server = bw_config_server(bw_arg_text(fcinfo, 10));
-	bw_config_check_usage(server, GetUserId());
-	s.server = server->name;
-	s.account_id = server->account_id;
-	s.subscribed_by = GetUserNameFromId(GetUserId(), false);
-	s.email = bw_arg_text(fcinfo, 6);
-	s.url = bw_arg_text(fcinfo, 0);
-	if (s.url == NULL && s.email == NULL)
-		s.url = server->callback_url;
-	s.event_type = bw_arg_text(fcinfo, 8);
-	s.order_type = bw_arg_text(fcinfo, 1);
-	if (s.order_type == NULL && s.event_type == NULL)
-		s.order_type = "orders";
-	s.expiry = PG_ARGISNULL(2) ? INT64CONST(3153600000) : PG_GETARG_INT64(2);
-	s.credentials = bw_arg_flag(fcinfo, 3) == 0 || s.email ? "none" : "generated";
-	s.public_key = bw_arg_text(fcinfo, 4);
-	s.number_format = bw_arg_text(fcinfo, 5);
-	s.digest = s.email && PG_ARGISNULL(7) ? "NONE" : bw_arg_text(fcinfo, 7);
-	s.bandwidth_order_id = bw_arg_text(fcinfo, 9);
-	check_subscription(&s);
-	bw_store_enter(&scope);
-	bw_store_require_identity();
-	id = bw_store_subscribe(&s);
-	bw_store_leave(&scope);
-	bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
-	PG_RETURN_INT64(id);
-}
-
-static void
-refuse(const char *message, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s", message), errhint("%s", hint)));
-}
-
-static void
-check_subscription(const BwNewSubscription *s)
-{
-	char	   *scheme;
-	char	   *host;
-	char	   *path;
-	int			port;
-
-	if (s->url != NULL && s->email != NULL)
-		refuse("url and email exclude each other", "Make two subscriptions.");
-	if (s->url == NULL && s->email == NULL)
-		refuse("a subscription needs a url or an email",
-			   "Give one, or set the server option \"callback_url\".");
-	if (s->order_type != NULL && s->event_type != NULL)
-		refuse("order_type and event_type exclude each other", "Make two subscriptions.");
-	if (s->url != NULL && !bw_http_split_url(s->url, &scheme, &host, &port, &path))
-		refuse(psprintf("invalid callback URL: \"%s\"", s->url),
-			   "A callback URL is like https://db.example.com/bandwidth.");
-	if (s->expiry <= 0 || s->expiry > EXPIRY_MAX)
-		refuse("expiry is out of range",
-			   "It counts seconds; 3153600000 is a hundred years.");
-	if (s->number_format != NULL && strcmp(s->number_format, "LEGACY") != 0 &&
-		strcmp(s->number_format, "E164") != 0)
-		refuse(psprintf("unrecognized number_format: \"%s\"", s->number_format),
-			   "Number formats are LEGACY and E164.");
-	if (s->digest != NULL && strcmp(s->digest, "NONE") != 0 &&
-		strcmp(s->digest, "DAILY") != 0)
-		refuse(psprintf("unrecognized digest: \"%s\"", s->digest),
-			   "Digests are NONE and DAILY.");
-}
-
-Datum
-bw_unsubscribe(PG_FUNCTION_ARGS)
-{
-	Oid			role = GetUserId();
-	BwStoreScope scope;
-	bool		found;
-
-	need_worker();
-	bw_store_enter(&scope);
-	bw_store_require_identity();
-	found = bw_store_unsubscribe(PG_GETARG_INT64(0), role);
-	bw_store_leave(&scope);
-	if (found)
-		bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
-	PG_RETURN_BOOL(found);
-}
-
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = (text == NULL);
-	return text ? CStringGetTextDatum(bw_from_utf8(text)) : (Datum) 0;
-}
-
-Datum
-bw_list_subscriptions(PG_FUNCTION_ARGS)
-{
-	static const BwField fields[SUBSCRIPTION_COLUMNS] = {BW_FIELD_ID,
-		BW_FIELD_ORDER_TYPE, BW_FIELD_EVENT_TYPE, BW_FIELD_ORDER_ID,
-		BW_FIELD_URL, BW_FIELD_EMAIL, BW_FIELD_EXPIRY, BW_FIELD_STATUS,
-	BW_FIELD_USERNAME, BW_FIELD_NUMBER_FORMAT};
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	BwCallSpec	spec = {.class = BW_CLASS_SUBSCRIPTION,.method = "GET"};
-	BwAccount  *account;
-	BwCall	   *call;
-	const BwOutcome *outcome;
-	BwList	   *list;
-	BwRow		row;
-	volatile BwNext next = BW_NEXT_END;
-
-	bw_init_materialized_srf(fcinfo);
-	account = account_of_owner(bw_arg_text(fcinfo, 0));
-	spec.path = bw_api_path(account, "subscriptions", NULL);
-	call = bw_api_perform(account, &spec);
-	outcome = bw_call_outcome(call);
-	if (outcome->kind != BW_OUTCOME_DONE && !bw_outcome_is_no_subscriptions(outcome))
-		bw_outcome_raise(outcome, account, "could not list subscriptions");
-	list = bw_xml_list_open(BW_LIST_SUBSCRIPTIONS, outcome->reply->body,
-							outcome->kind == BW_OUTCOME_DONE ? outcome->reply->body_len : 0);
-	PG_TRY();
-	{
-		while (list != NULL && (next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
-		{
-			Datum		v[SUBSCRIPTION_COLUMNS];
-			bool		n[SUBSCRIPTION_COLUMNS];
-
-			for (int i = 0; i < SUBSCRIPTION_COLUMNS; i++)
-				v[i] = text_or_null(row.field[fields[i]], &n[i]);
-			if (!n[6])
-				v[6] = Int64GetDatum(strtoll(row.field[BW_FIELD_EXPIRY], NULL, 10));
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
-		}
-		if (next == BW_NEXT_ERROR)
-			ereport(ERROR,
-					(errcode(ERRCODE_BW_BAD_REPLY),
-					 errmsg("could not read the list of subscriptions"),
-					 errdetail("%s.", bw_xml_list_problem(list))));
-	}
-	PG_FINALLY();
-	{
-		bw_xml_list_close(list);
-	}
-	PG_END_TRY();
-	bw_call_release(call);
-	return (Datum) 0;
-}
 
 /*
  * Day one's last step: each line is true or says what to do.  Later lines
@@ -260,6 +79,10 @@ bw_check(PG_FUNCTION_ARGS)
 		check_peer(&check);
 	}
 	check_owner_mapping(&check);
+	check_identity(&check);
+	check_ordering(&check);
+	check_pause(&check);
+	check_attention(&check);
 	check_listener(&check);
 	check_subscribed(&check);
 	return (Datum) 0;
@@ -273,8 +96,10 @@ line(Check *check, const char *name, bool ok, const char *detail, const char *hi
 
 	v[0] = CStringGetTextDatum(name);
 	v[1] = BoolGetDatum(ok);
-	v[2] = text_or_null(detail, &n[2]);
-	v[3] = text_or_null(ok ? NULL : hint, &n[3]);
+	v[2] = CStringGetTextDatum(bw_from_utf8(detail));
+	n[3] = ok;
+	if (!ok)
+		v[3] = CStringGetTextDatum(hint);
 	tuplestore_putvalues(check->rsinfo->setResult, check->rsinfo->setDesc, v, n);
 }
 
@@ -496,6 +321,83 @@ check_peer(Check *check)
 		 failure ? "Try again later."
 		 : psprintf("ALTER SERVER %s OPTIONS (SET peer_id '...').",
 					quote_identifier(check->server->name)));
+}
+
+/* Whose orders are these, and may some have been sent before? */
+static void
+check_identity(Check *check)
+{
+	BwStoreScope scope;
+	bool		own;
+	int			doubts;
+
+	bw_store_enter(&scope);
+	own = bw_store_has_identity();
+	doubts = bw_store_count_doubts(check->server->name);
+	bw_store_leave(&scope);
+	line(check, "identity", own && doubts == 0,
+		 !own ? "this database is a copy of the one that its orders belong to: nothing is sent"
+		 : doubts > 0 ? "orders that may have been sent before the database changed hands wait until the account's recent orders were listed"
+		 : "the orders of this database are its own",
+		 !own ? "If this copy is to order from now on, have a superuser call bw_take_over()."
+		 : "This takes as long as bandwidth.look_up_delays says, and ends by itself.");
+}
+
+/* The guards, and what is left of the limit per day. */
+static void
+check_ordering(Check *check)
+{
+	const BwServer *server = check->server;
+	int			limit = server->max_numbers_per_day;
+	BwStoreScope scope;
+	int64		spent;
+	bool		ok;
+
+	bw_store_enter(&scope);
+	spent = bw_store_spent(server->name);
+	bw_store_leave(&scope);
+	ok = server->ordering != BW_ORDERING_OFF && spent < limit;
+	line(check, "ordering", ok,
+		 server->ordering == BW_ORDERING_OFF ? "ordering is off"
+		 : psprintf(INT64_FORMAT " of %d telephone numbers of the last 24 hours were ordered, %d in one order are allowed%s",
+					spent, limit, server->max_numbers_per_order,
+					server->ordering == BW_ORDERING_HOLD ? ", each order waits for bw_approve()" : ""),
+		 server->ordering == BW_ORDERING_OFF
+		 ? "Its owner can run ALTER SERVER ... OPTIONS (SET ordering 'on')."
+		 : "Further orders are HELD until there is room, or the server option \"max_numbers_per_day\" is raised.");
+}
+
+static void
+check_pause(Check *check)
+{
+	BwStoreScope scope;
+	BwPause    *pauses;
+	int			count;
+
+	bw_store_enter(&scope);
+	pauses = bw_store_pauses(check->server->name,
+							 GetUserNameFromId(check->role, false), &count);
+	bw_store_leave(&scope);
+	line(check, "pause", count == 0,
+		 count == 0 ? "orders are sent" : psprintf("no orders are sent: %s", pauses[0].reason),
+		 count > 0 && pauses[0].automatic
+		 ? "It ends when the server or the user mapping is altered, or by bw_resume()."
+		 : "It ends by bw_resume().");
+}
+
+static void
+check_attention(Check *check)
+{
+	BwStoreScope scope;
+	int64		count;
+
+	bw_store_enter(&scope);
+	count = bw_store_count_attention(check->server->name);
+	bw_store_leave(&scope);
+	line(check, "attention", count == 0,
+		 count == 0 ? "no order waits for a decision"
+		 : psprintf(INT64_FORMAT " orders wait for a decision", count),
+		 "Column \"attention\" of bw_open_orders says why; then bw_resolve() or bw_adopt().");
 }
 
 static void

@@ -1,0 +1,168 @@
+/*-------------------------------------------------------------------------
+ *
+ * echo.c
+ *	  Did Bandwidth understand an order as it was sent?
+ *
+ * src/echo.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "echo.h"
+#include "request.h"
+
+/* A field of both orders; a "criterion" must come back, others may be left out. */
+typedef struct EchoedText
+{
+	const char *name;
+	size_t		offset;
+	bool		criterion;
+} EchoedText;
+
+static const EchoedText texts[] = {
+	{"SiteId", offsetof(BwOrderReply, site_id), false},
+	{"PeerId", offsetof(BwOrderReply, peer_id), false},
+	{"CustomerOrderId", offsetof(BwOrderReply, customer_order_id), false},
+	{"order type", offsetof(BwOrderReply, type), true},
+	{"AreaCode", offsetof(BwOrderReply, area_code), true},
+	{"NpaNxx", offsetof(BwOrderReply, npanxx), true},
+	{"NpaNxxX", offsetof(BwOrderReply, npanxxx), true},
+	{"RateCenter", offsetof(BwOrderReply, rate_center), true},
+	{"City", offsetof(BwOrderReply, city), true},
+	{"State", offsetof(BwOrderReply, state), true},
+	{"Zip", offsetof(BwOrderReply, zip), true},
+	{"LATA", offsetof(BwOrderReply, lata), true},
+	{"TollFreeVanity", offsetof(BwOrderReply, toll_free_vanity), true},
+	{"TollFreeWildCardPattern", offsetof(BwOrderReply, toll_free_wildcard_pattern), true},
+	{"LocalVanity", offsetof(BwOrderReply, local_vanity), true},
+};
+
+typedef struct EchoedFlag
+{
+	const char *name;
+	size_t		offset;
+} EchoedFlag;
+
+static const EchoedFlag flags[] = {
+	{"PartialAllowed", offsetof(BwOrderReply, partial_allowed)},
+	{"BackOrderRequested", offsetof(BwOrderReply, back_order_requested)},
+	{"EnableLCA", offsetof(BwOrderReply, enable_lca)},
+};
+
+static bool is_echo(const BwOrderReply *echo);
+static void compare_texts(StringInfo found, const BwOrderReply *sent,
+						  const BwOrderReply *echo);
+static void compare_flags(StringInfo found, const BwOrderReply *sent,
+						  const BwOrderReply *echo);
+static void compare_numbers(StringInfo found, const BwTexts *sent,
+							const BwTexts *echo);
+static void add(StringInfo found, const char *name, const char *sent,
+				const char *echo);
+
+char *
+bw_echo_difference(const char *sent, const BwOrderReply *echo)
+{
+	BwXmlProblem problem;
+	BwOrderReply *order;
+	StringInfoData found;
+
+	if (!is_echo(echo))
+		return NULL;
+	order = bw_xml_decode_order(sent, strlen(sent), &problem);
+	if (order == NULL)
+		return NULL;
+	initStringInfo(&found);
+	compare_texts(&found, order, echo);
+	compare_flags(&found, order, echo);
+	if (order->quantity != echo->quantity && order->quantity >= 0)
+		add(&found, "Quantity", psprintf(INT64_FORMAT, (int64) order->quantity),
+			echo->quantity < 0 ? NULL : psprintf(INT64_FORMAT, (int64) echo->quantity));
+	compare_numbers(&found, &order->requested, &echo->requested);
+	bw_xml_free_order(order);
+	return found.len == 0 ? NULL
+		: psprintf("Bandwidth understood the order otherwise: %s", found.data);
+}
+
+/* Some replies hold nothing but the order's id. */
+static bool
+is_echo(const BwOrderReply *echo)
+{
+	return echo->type != NULL || echo->site_id != NULL || echo->quantity >= 0;
+}
+
+static void
+compare_texts(StringInfo found, const BwOrderReply *sent, const BwOrderReply *echo)
+{
+	for (int i = 0; i < (int) lengthof(texts); i++)
+	{
+		const char *a = *(char *const *) ((const char *) sent + texts[i].offset);
+		const char *b = *(char *const *) ((const char *) echo + texts[i].offset);
+
+		if (a == NULL || (b == NULL && !texts[i].criterion))
+			continue;
+		if (b == NULL || pg_strcasecmp(a, b) != 0)
+			add(found, texts[i].name, a, b);
+	}
+}
+
+static void
+compare_flags(StringInfo found, const BwOrderReply *sent, const BwOrderReply *echo)
+{
+	for (int i = 0; i < (int) lengthof(flags); i++)
+	{
+		int			a = *(const int *) ((const char *) sent + flags[i].offset);
+		int			b = *(const int *) ((const char *) echo + flags[i].offset);
+
+		if (a >= 0 && b >= 0 && a != b)
+			add(found, flags[i].name, a ? "true" : "false", b ? "true" : "false");
+	}
+}
+
+static int
+compare_digits(const void *a, const void *b)
+{
+	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
+}
+
+/* Sorted, ten digits each; what is no number is left out. */
+static BwNumber *
+sorted_numbers(const BwTexts *texts_of, int *count)
+{
+	BwNumber   *numbers = palloc0(sizeof(BwNumber) * Max(texts_of->count, 1));
+	BwProblem	problem;
+
+	*count = 0;
+	for (int i = 0; i < texts_of->count; i++)
+		if (bw_number_parse(texts_of->items[i], &numbers[*count], &problem))
+			(*count)++;
+	qsort(numbers, *count, sizeof(BwNumber), compare_digits);
+	return numbers;
+}
+
+/* The echo's list may be left out altogether. */
+static void
+compare_numbers(StringInfo found, const BwTexts *sent, const BwTexts *echo)
+{
+	int			sent_count;
+	int			echo_count;
+	BwNumber   *a = sorted_numbers(sent, &sent_count);
+	BwNumber   *b = sorted_numbers(echo, &echo_count);
+	bool		same = sent_count == echo_count;
+
+	for (int i = 0; i < sent_count && same; i++)
+		same = strcmp(a[i].digits, b[i].digits) == 0;
+	if (!same && echo->count > 0)
+		add(found, "TelephoneNumberList", psprintf("%d numbers", sent_count),
+			sent_count == echo_count ? "others" : psprintf("%d", echo_count));
+	pfree(a);
+	pfree(b);
+}
+
+static void
+add(StringInfo found, const char *name, const char *sent, const char *echo)
+{
+	appendStringInfo(found, "%s%s: sent was %s, %s", found->len > 0 ? "; " : "", name,
+					 sent, echo == NULL ? "it is missing" : psprintf("it says %s", echo));
+}

@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions_subscriptions.c
+ *	  Subscriptions of the account.
+ *
+ * src/functions_subscriptions.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "functions.h"
+#include "registry.h"
+#include "store.h"
+#include "store_orders.h"
+#include "store_notifications.h"
+#include "xml.h"
+
+PG_FUNCTION_INFO_V1(bw_subscribe);
+PG_FUNCTION_INFO_V1(bw_unsubscribe);
+PG_FUNCTION_INFO_V1(bw_list_subscriptions);
+
+#define SUBSCRIPTION_COLUMNS 10
+/* "Subscriptions": an expiry counts seconds and may exceed 32 bits. */
+#define EXPIRY_MAX INT64CONST(315360000000)
+
+static void need_worker(void);
+static BwAccount *account_of_owner(const char *server);
+static void check_subscription(const BwNewSubscription *s);
+static void
+need_worker(void)
+{
+	if (bw_registry_shared())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("no worker is running"),
+			 errdetail("The library \"bandwidth\" is not preloaded."),
+			 errhint("Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.")));
+}
+
+/* Calls for no particular order use the credentials of the server's owner. */
+static BwAccount *
+account_of_owner(const char *server)
+{
+	BwAccount  *account = palloc(sizeof(BwAccount));
+
+	account->server = bw_config_server(server);
+	bw_config_check_usage(account->server, GetUserId());
+	account->credentials = bw_config_require_credentials(account->server,
+														 account->server->owner);
+	return account;
+}
+
+Datum
+bw_subscribe(PG_FUNCTION_ARGS)
+{
+	BwServer   *server;
+	BwNewSubscription s = {0};
+	BwStoreScope scope;
+	int64		id;
+
+	need_worker();
+	server = bw_config_server(bw_arg_text(fcinfo, 10));
+	bw_config_check_usage(server, GetUserId());
+	s.server = server->name;
+	s.account_id = server->account_id;
+	s.subscribed_by = GetUserNameFromId(GetUserId(), false);
+	s.email = bw_arg_text(fcinfo, 6);
+	s.url = bw_arg_text(fcinfo, 0);
+	if (s.url == NULL && s.email == NULL)
+		s.url = server->callback_url;
+	s.event_type = bw_arg_text(fcinfo, 8);
+	s.order_type = bw_arg_text(fcinfo, 1);
+	if (s.order_type == NULL && s.event_type == NULL)
+		s.order_type = "orders";
+	s.expiry = PG_ARGISNULL(2) ? INT64CONST(3153600000) : PG_GETARG_INT64(2);
+	s.credentials = bw_arg_flag(fcinfo, 3) == 0 || s.email ? "none" : "generated";
+	s.public_key = bw_arg_text(fcinfo, 4);
+	s.number_format = bw_arg_text(fcinfo, 5);
+	s.digest = s.email && PG_ARGISNULL(7) ? "NONE" : bw_arg_text(fcinfo, 7);
+	s.bandwidth_order_id = bw_arg_text(fcinfo, 9);
+	check_subscription(&s);
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	id = bw_store_subscribe(&s);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
+	PG_RETURN_INT64(id);
+}
+
+static void
+refuse(const char *message, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", message), errhint("%s", hint)));
+}
+
+static void
+check_subscription(const BwNewSubscription *s)
+{
+	char	   *scheme;
+	char	   *host;
+	char	   *path;
+	int			port;
+
+	if (s->url != NULL && s->email != NULL)
+		refuse("url and email exclude each other", "Make two subscriptions.");
+	if (s->url == NULL && s->email == NULL)
+		refuse("a subscription needs a url or an email",
+			   "Give one, or set the server option \"callback_url\".");
+	if (s->order_type != NULL && s->event_type != NULL)
+		refuse("order_type and event_type exclude each other", "Make two subscriptions.");
+	if (s->url != NULL && !bw_http_split_url(s->url, &scheme, &host, &port, &path))
+		refuse(psprintf("invalid callback URL: \"%s\"", s->url),
+			   "A callback URL is like https://db.example.com/bandwidth.");
+	if (s->expiry <= 0 || s->expiry > EXPIRY_MAX)
+		refuse("expiry is out of range",
+			   "It counts seconds; 3153600000 is a hundred years.");
+	if (s->number_format != NULL && strcmp(s->number_format, "LEGACY") != 0 &&
+		strcmp(s->number_format, "E164") != 0)
+		refuse(psprintf("unrecognized number_format: \"%s\"", s->number_format),
+			   "Number formats are LEGACY and E164.");
+	if (s->digest != NULL && strcmp(s->digest, "NONE") != 0 &&
+		strcmp(s->digest, "DAILY") != 0)
+		refuse(psprintf("unrecognized digest: \"%s\"", s->digest),
+			   "Digests are NONE and DAILY.");
+}
+
+Datum
+bw_unsubscribe(PG_FUNCTION_ARGS)
+{
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	bool		found;
+
+	need_worker();
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	found = bw_store_unsubscribe(PG_GETARG_INT64(0), role);
+	bw_store_leave(&scope);
+	if (found)
+		bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
+	PG_RETURN_BOOL(found);
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = (text == NULL);
+	return text ? CStringGetTextDatum(bw_from_utf8(text)) : (Datum) 0;
+}
+
+Datum
+bw_list_subscriptions(PG_FUNCTION_ARGS)
+{
+	static const BwField fields[SUBSCRIPTION_COLUMNS] = {BW_FIELD_ID,
+		BW_FIELD_ORDER_TYPE, BW_FIELD_EVENT_TYPE, BW_FIELD_ORDER_ID,
+		BW_FIELD_URL, BW_FIELD_EMAIL, BW_FIELD_EXPIRY, BW_FIELD_STATUS,
+	BW_FIELD_USERNAME, BW_FIELD_NUMBER_FORMAT};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BwCallSpec	spec = {.class = BW_CLASS_SUBSCRIPTION,.method = "GET"};
+	BwAccount  *account;
+	BwCall	   *call;
+	const BwOutcome *outcome;
+	BwList	   *list;
+	BwRow		row;
+	volatile BwNext next = BW_NEXT_END;
+
+	bw_init_materialized_srf(fcinfo);
+	account = account_of_owner(bw_arg_text(fcinfo, 0));
+	spec.path = bw_api_path(account, "subscriptions", NULL);
+	call = bw_api_perform(account, &spec);
+	outcome = bw_call_outcome(call);
+	if (outcome->kind != BW_OUTCOME_DONE && !bw_outcome_is_no_subscriptions(outcome))
+		bw_outcome_raise(outcome, account, "could not list subscriptions");
+	list = bw_xml_list_open(BW_LIST_SUBSCRIPTIONS, outcome->reply->body,
+							outcome->kind == BW_OUTCOME_DONE ? outcome->reply->body_len : 0);
+	PG_TRY();
+	{
+		while (list != NULL && (next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
+		{
+			Datum		v[SUBSCRIPTION_COLUMNS];
+			bool		n[SUBSCRIPTION_COLUMNS];
+
+			for (int i = 0; i < SUBSCRIPTION_COLUMNS; i++)
+				v[i] = text_or_null(row.field[fields[i]], &n[i]);
+			if (!n[6])
+				v[6] = Int64GetDatum(strtoll(row.field[BW_FIELD_EXPIRY], NULL, 10));
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
+		}
+		if (next == BW_NEXT_ERROR)
+			ereport(ERROR,
+					(errcode(ERRCODE_BW_BAD_REPLY),
+					 errmsg("could not read the list of subscriptions"),
+					 errdetail("%s.", bw_xml_list_problem(list))));
+	}
+	PG_FINALLY();
+	{
+		bw_xml_list_close(list);
+	}
+	PG_END_TRY();
+	bw_call_release(call);
+	return (Datum) 0;
+}
