@@ -94,8 +94,10 @@ static BwStatement forget_notifications = {
 static BwStatement due_subscriptions = {
 	.text =
 	"WITH w AS MATERIALIZED ("
-	" SELECT subscription_id, due_at, tries FROM bw_subscription_work"
+	" SELECT subscription_id, due_at, tries FROM bw_subscription_work AS l"
 	"  WHERE due_at <= now()"
+	"    AND EXISTS (SELECT FROM bw_subscriptions AS s WHERE s.id = l.subscription_id"
+	"                   AND s.home = (SELECT i.home FROM bw_identity AS i))"
 	"  ORDER BY due_at"
 	"  LIMIT $1"
 	" FOR NO KEY UPDATE SKIP LOCKED)"
@@ -104,7 +106,6 @@ static BwStatement due_subscriptions = {
 	"       s.number_format, s.public_key, s.credentials, s.wanted, s.state,"
 	"       s.bandwidth_subscription_id, w.tries"
 	"  FROM w JOIN bw_subscriptions AS s ON s.id = w.subscription_id"
-	" WHERE s.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY w.due_at",
 	.nargs = 1,
 	.argtypes = {INT4OID}
