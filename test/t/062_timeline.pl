@@ -5,6 +5,7 @@ use warnings;
 
 use BwTest;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $sandbox = start_sandbox('order-delay' => 50);
 my @conf = (
@@ -26,13 +27,21 @@ sub expect
 	return { name => $name, id => $id, prefix => $prefix, status => $status, numbers => $numbers };
 }
 
-# POSTs of orders that name the prefix.
+# POSTs of orders that name the prefix and were not refused.
 sub posts_for
 {
-	my ($prefix, $since) = @_;
+	my ($prefix) = @_;
 
-	return scalar grep { $_->{body} =~ m{<(?:TelephoneNumber|NpaNxx)>$prefix} }
-	  $sandbox->journal(class => 'ORDER', method => 'POST', since => $since // 0);
+	return scalar grep { $_->{body} =~ m{<(?:TelephoneNumber|NpaNxx)>$prefix} && $_->{status} != 400 }
+	  $sandbox->journal(class => 'ORDER', method => 'POST');
+}
+
+# Lists of orders that the sandbox was asked for.
+sub lists
+{
+	my (%filters) = @_;
+
+	return grep { $_->{path} =~ m{/orders$} } $sandbox->journal(class => 'HISTORY', method => 'GET', %filters);
 }
 
 # Number of the last request that the sandbox saw.
@@ -66,7 +75,7 @@ sub ends_well
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is( "$status $count numbers, " . posts_for($prefix) . ' POST, sold: ' . join(',', sort keys %sold)
 		  . ', by: ' . join(',', sort { $a cmp $b } keys %{ { reverse %sold } }),
-		"$order->{status} $order->{numbers} numbers, 1 POST, sold: $numbers, by: "
+		"$order->{status} $order->{numbers} numbers, " . ($order->{status} eq 'REJECTED' ? 0 : 1) . " POST, sold: $numbers, by: "
 		  . ($order->{numbers} > 0 ? $bound : ''),
 		"$order->{name}: bought once, as the row says");
 	is(scalar keys %sold, $order->{numbers}, "$order->{name}: $order->{numbers} numbers");
@@ -96,6 +105,13 @@ sub order_all_kinds
 		$add->("shared request, number $n", $number + $n, "bw_order(ARRAY['" . ($number + $n) . "'])",
 			$n == 24 ? ('FAILED', 0) : ('COMPLETE', 1));
 	}
+	# a shared request that is refused because of one number, and sent in parts
+	$sandbox->control('spoil', tn => $number + 32);
+	foreach my $n (30 .. 33)
+	{
+		$add->("parts of a request, number $n", $number + $n, "bw_order(ARRAY['" . ($number + $n) . "'], site_id => '13606')",
+			$n == 32 ? ('REJECTED', 0) : ('COMPLETE', 1));
+	}
 	$prefix++;
 	$add->('criteria, the user\'s own id', "919$prefix", "bw_order_search(npanxx => '919$prefix', customer_order_id => 'user $prefix')", 'COMPLETE', 1);
 	$prefix++;
@@ -115,7 +131,7 @@ sub order_unsent
 	my @orders;
 
 	push @orders, expect('never sent', $id->("bw_order(ARRAY['" . ($number + 1) . "'], name => 'unsent', server => 'later')"), $number + 1, 'COMPLETE', 1);
-	foreach my $n (2, 3)
+	foreach my $n (2 .. 4)
 	{
 		push @orders, expect("never sent, shared, number $n", $id->("bw_order(ARRAY['" . ($number + $n) . "'], server => 'later')"), $number + $n, 'COMPLETE', 1);
 	}
@@ -138,6 +154,17 @@ sub wait_for_sent
 		'the old server has sent its orders');
 }
 
+# What is done has left the work lists.
+sub nothing_is_left
+{
+	my ($node, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($node->safe_psql('postgres', join(' UNION ALL ', map { "SELECT format('%s: %s', '$_', w) FROM $_ AS w" } qw(bw_queue bw_held bw_open_requests bw_doubts))),
+		'', "$name: the work lists are empty");
+	return;
+}
+
 sub statuses
 {
 	my ($node, @orders) = @_;
@@ -147,12 +174,19 @@ sub statuses
 		"SELECT string_agg(DISTINCT status, ',' ORDER BY status) FROM bw_orders WHERE id IN ($ids)");
 }
 
-# Somebody else of the account wanted a number that is available again by now.
-my $taken = 9192100502;
-$sandbox->sell($taken);
-$sandbox->post_order(customer_order_id => 'somebody else', numbers => [$taken]);
-wait_until(sub { !grep { $_->{status} eq 'RECEIVED' } $sandbox->orders }, 'an order of somebody else');
-$sandbox->restock($taken);
+# The primary of the standby below.  Long before its orders there were two at
+# Bandwidth that failed: one of somebody else, and one that an earlier timeline
+# of this database sent and that was lost.  Their numbers are available again.
+my $primary = bw_node('primary', init => [ allows_streaming => 'logical' ], conf => \@conf, %account);
+my $home = $primary->safe_psql('postgres', 'SELECT left(home::text, 8) FROM bw_identity');
+my @taken = (9192100502, 9192100504);
+my $taken_at = time();
+
+$sandbox->sell($_) foreach @taken;
+$sandbox->post_order(customer_order_id => 'somebody else', numbers => [ $taken[0] ]);
+$sandbox->post_order(customer_order_id => "$home-7-0123abcd", numbers => [ $taken[1] ]);
+wait_until(sub { !grep { $_->{status} ne 'FAILED' } $sandbox->orders }, 'orders that failed');
+$sandbox->restock($_) foreach @taken;
 
 # --- a logical subscriber has an identity of its own ---
 {
@@ -163,10 +197,11 @@ $sandbox->restock($taken);
 	  bw_open_requests bw_notifications bw_inbox bw_subscriptions bw_subscription_work);
 	my $own = 9192011000;
 
-	# more orders in the account than fit on a page of the list
+	# more orders in the account than fit on a page of the list, all under way
+	$sandbox->config(order_delay_ms => 5000);
 	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193001100) AS n");
-	wait_for_all($publisher);
-	$sandbox->clear_journal;
+	wait_until(sub { $publisher->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE status IN ('QUEUED', 'SENDING')") eq '0' }, 'many orders');
+	$sandbox->config(order_delay_ms => 50);
 
 	# one order that is being sent, and one of each kind that is not yet
 	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'hang_after', count => 1);
@@ -175,7 +210,7 @@ $sandbox->restock($taken);
 	wait_until(sub { posts_for(9192010050) }, 'the request is under way');
 	run_worker($publisher, 'off');
 	my @orders = order_all_kinds($publisher, 201);
-	$publisher->safe_psql('postgres', "SELECT bw_subscribe(email => 'someone\@example.com', digest => 'DAILY')");
+	$publisher->safe_psql('postgres', "SELECT bw_subscribe(email => n || '\@example.com', digest => 'DAILY') FROM generate_series(1, 30) AS n");
 	$publisher->safe_psql('postgres', 'CREATE PUBLICATION orders FOR TABLE ' . join(', ', @tables) . '; CREATE PUBLICATION everything FOR ALL TABLES');
 
 	# the rows of the publisher take the ids from 1 on
@@ -184,6 +219,8 @@ $sandbox->restock($taken);
 	$subscriber->wait_for_subscription_sync($publisher, 'orders');
 	is(statuses($subscriber, @orders), 'QUEUED', 'subscriber: the orders are there');
 	is(status_of($subscriber, $sending), 'SENDING', 'subscriber: also the one that is being sent');
+
+	wait_until(sub { $subscriber->safe_psql('postgres', 'SELECT count(*) FROM bw_open_requests WHERE due_at < now()') > 400 }, 'subscriber: open requests that it shall not ask about');
 
 	# a worker that starts, and has work of its own of every kind
 	my $use_worker = sub {
@@ -253,8 +290,8 @@ $sandbox->restock($taken);
 
 # --- a standby, and its promotion ---
 {
-	my $primary = bw_node('primary', init => [ allows_streaming => 'logical' ], conf => \@conf, %account);
 	create_account($primary, 'postgres', %account, name => 'later');
+	create_account($primary, 'postgres', %account, name => 'held', server => { %{ $account{server} }, ordering => 'hold' });
 	$primary->safe_psql('postgres', 'CREATE PUBLICATION everything FOR ALL TABLES');
 	my $again = 9192100503;
 
@@ -282,9 +319,11 @@ $sandbox->restock($taken);
 	is($sandbox->journal_count(class => 'ORDER', method => 'POST'), 0, 'nothing was sent');
 
 	# under way: the reply is lost with the old server, the outcome comes later
-	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'hang_after', count => 1);
-	my $sending = expect('being sent', order_id($primary, 9192100401, "name => 'sending'"), 9192100401, 'COMPLETE', 1);
-	wait_until(sub { posts_for(9192100401) }, 'a request is under way');
+	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'hang_after', count => 2);
+	my @sending = expect('being sent', order_id($primary, 9192100401, "name => 'sending'"), 9192100401, 'COMPLETE', 1);
+	my @pair = split /\n/, $primary->safe_psql('postgres', "SELECT o.id FROM unnest(ARRAY['9192100403', '9192100404']) AS n, bw_order(ARRAY[n]) AS o");
+	push @sending, expect("being sent, shared, $_", $pair[$_], 9192100403 + $_, 'COMPLETE', 1) foreach 0, 1;
+	wait_until(sub { 2 == grep { posts_for($_) } 9192100401, 9192100404 }, 'requests are under way');
 	$sandbox->config(order_delay_ms => 6000);
 	my $received = expect('received', order_id($primary, 9192100402, "name => 'received'"), 9192100402, 'COMPLETE', 1);
 	wait_for_status($primary, $received->{id}, 'RECEIVED');
@@ -292,43 +331,73 @@ $sandbox->restock($taken);
 	$sandbox->config(order_delay_ms => 50);
 
 	# committed here and there; then only the old server knows what it did
+	wait_until(sub { time() > $taken_at + 11 }, 'orders of old are old enough');
 	my @orders = order_all_kinds($primary, 210);
 	my @unsent = order_unsent($primary, 210);
-	my @all = (@orders, @unsent, $sending, $received);
+	my ($approved, $held) = map { expect("held, $_", order_id($primary, $_, "server => 'held'"), $_, 'COMPLETE', 1) } 9192100701, 9192100702;
+	$primary->safe_psql('postgres', "SELECT bw_subscribe('http://127.0.0.1:1/', order_type => 'orders')");
 
 	$primary->wait_for_catchup($standby);
 	cut_off($standby);
-	$primary->safe_psql('postgres', "SELECT bw_pause('later')");
+	$primary->safe_psql('postgres', "SELECT bw_pause('later'); SELECT bw_approve($approved->{id})");
 	run_worker($primary, 'on');
 	wait_for_sent($primary);
-	ends_well($primary, $_) foreach @orders;
+	wait_for_status($primary, $approved->{id}, 'COMPLETE');
+	wait_until(sub { $primary->safe_psql('postgres', 'SELECT state FROM bw_subscriptions') eq 'ACTIVE' }, 'the old server has subscribed');
+	ends_well($primary, $_) foreach @orders, $approved;
 	$primary->stop('immediate');
 	is(statuses($standby, @orders, @unsent), 'QUEUED', 'the standby knows of no claim');
-	is(statuses($standby, $sending), 'SENDING', 'but that one was being sent');
+	is(statuses($standby, $approved, $held), 'HELD', 'and of no approval');
+	is(statuses($standby, @sending), 'SENDING', 'but some were being sent');
 	is(statuses($standby, $received), 'RECEIVED', 'and one received');
-	is(posts_for($_->{prefix}), 0, "$_->{name}: indeed") foreach @unsent;
+	is(posts_for($_->{prefix}), 0, "$_->{name}: indeed") foreach @unsent, $held;
 
-	# the first lists are not to be had
+	# as long as the lists are not to be had
 	my $since = last_request();
-	$sandbox->fault(class => 'HISTORY', method => 'GET', path => '/orders', kind => 'status', status => 500, count => 3);
+	$sandbox->fault(class => 'HISTORY', method => 'GET', path => '/orders', kind => 'status', status => 500);
 	$standby->promote;
-	wait_until(sub { $sandbox->journal_count(class => 'HISTORY', status => 500, since => $since) == 3 }, 'Bandwidth does not answer at first');
-	wait_for_all($standby, 60);
-	ends_well($standby, $_) foreach @all;
+	wait_until(sub { lists(since => $since) >= 3 }, 'the new server asks for lists');
+	is($standby->safe_psql('postgres', "SELECT bw_cancel($orders[0]{id})"), 'f', 'what may have been sent is not cancelled');
+	like($standby->safe_psql('postgres', "SELECT waiting_for FROM bw_open_orders WHERE id = $orders[0]{id}"), qr/recent orders/, 'and is known to wait for them');
+	my $new = expect('a new order', order_id($standby, 9192100601, "name => 'new'"), 9192100601, 'COMPLETE', 1);
+	wait_until(sub { posts_for($new->{prefix}) }, 'a new order need not wait');
+	$standby->stop('immediate');
+	my $restart = last_request();
+	$standby->start;
+	wait_until(sub { lists(since => $restart) >= 1 }, 'and asks again after a crash');
+	is(statuses($standby, @orders, @unsent), 'QUEUED', 'orders that may have been sent wait');
+	is(posts_for($_->{prefix}), 0, "$_->{name}: not yet") foreach @unsent, $held;
 
-	my @requests = $sandbox->journal(since => $since);
-	my ($post) = grep { $_->{class} eq 'ORDER' && $_->{method} eq 'POST' } @requests;
-	my ($list) = grep { $_->{path} =~ m{/orders$} && $_->{method} eq 'GET' && $_->{status} == 200 } @requests;
-	ok($post && $list && $list->{seq} < $post->{seq}, 'nothing went out before the orders of the account were listed');
+	# then
+	$restart = last_request();
+	$sandbox->clear_faults;
+	wait_until(
+		sub {
+			$standby->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE NOT is_final AND id <> $held->{id}") eq '0';
+		},
+		'all orders are final but one', 60);
+	ends_well($standby, $_) foreach @orders, @unsent, @sending, $received, $approved, $new;
+	my ($post) = $sandbox->journal(class => 'ORDER', method => 'POST', since => $restart);
+	my ($list) = lists(status => 200, since => $restart);
+	cmp_ok($list->{seq}, '<', $post->{seq}, 'nothing went out before the orders of the account were listed');
 	is($standby->safe_psql('postgres', "SELECT status FROM bw_orders WHERE id = $failed"), 'FAILED', 'what was final stays so');
+	is($standby->safe_psql('postgres', 'SELECT state FROM bw_subscriptions'), 'ACTIVE', 'the subscription is there');
+	is($standby->safe_psql('postgres', "SELECT count(*) FROM bw_list_subscriptions() WHERE url = 'http://127.0.0.1:1/'"), 1, 'once');
+
+	# what was held and not approved still is
+	is(posts_for($held->{prefix}), 0, 'nobody approved the other order');
+	is($standby->safe_psql('postgres', "SELECT status, bw_approve(id) FROM bw_orders WHERE id = $held->{id}"), 'HELD|t', 'until now');
+	wait_for_all($standby);
+	ends_well($standby, $held);
+	nothing_is_left($standby, 'promoted');
 
 	# once is enough
 	$since = last_request();
 	$standby->restart;
-	my $new = expect('after the failover', order_id($standby, 9192100600), 9192100600, 'COMPLETE', 1);
+	$new = expect('a later order', order_id($standby, 9192100600), 9192100600, 'COMPLETE', 1);
 	wait_for_status($standby, $new->{id}, 'COMPLETE');
 	ends_well($standby, $new);
-	is(scalar(grep { $_->{path} =~ m{/orders$} && $_->{method} eq 'GET' } $sandbox->journal(since => $since)), 0, 'the next start lists nothing');
+	is(scalar(() = lists(since => $since)), 0, 'the next start lists nothing');
 	$standby->stop('immediate');
 }
 
@@ -354,10 +423,14 @@ $sandbox->restock($taken);
 	$original->stop('immediate');
 	is(posts_for($_->{prefix}), 0, "$_->{name}: indeed") foreach @unsent;
 
-	# before anything was claimed
+	# before anything was claimed; and the lists lag behind at first
+	$sandbox->fault(class => 'HISTORY', method => 'GET', kind => 'list_lag', delay_ms => 600000, count => 2);
+	my $since = last_request();
 	my $restored = bw_restored($original, 'base', 'restored', name => 'before');
 	wait_for_all($restored, 60);
+	is(scalar(grep { ($_->{fault} // '') eq 'list_lag' } lists(since => $since, status => 204)), 2, 'restored: the first lists are empty');
 	ends_well($restored, $_) foreach @orders, @unsent;
+	nothing_is_left($restored, 'restored');
 	$restored->stop('immediate');
 
 	# after the search for one, and before its claim
@@ -366,6 +439,7 @@ $sandbox->restock($taken);
 		'restored between the search and the claim');
 	wait_for_all($restored, 60);
 	ends_well($restored, $_) foreach @orders, @unsent;
+	nothing_is_left($restored, 'restored again');
 	$restored->stop('immediate');
 }
 
