@@ -413,21 +413,28 @@ bw_inquiry_is_complete(const BwTask *task)
 }
 
 void
-bw_inquiry_progress(const BwTask *task, char ***candidates, int *candidate_count,
-					char ***checked, int *checked_count)
+bw_inquiry_progress(const BwTask *task, BwProgress *learnt)
 {
 	const BwInquiry *inquiry = task->detail;
 
-	*candidates = palloc(sizeof(char *) * FOUND_MAX);
-	*candidate_count = 0;
+	memset(learnt, 0, sizeof(BwProgress));
+	learnt->candidates = palloc(sizeof(char *) * FOUND_MAX);
+	learnt->others = palloc(sizeof(char *) * FOUND_MAX);
 	for (int i = 0; i < inquiry->found_count; i++)
-		if (!inquiry->found[i].bound)
-			(*candidates)[(*candidate_count)++] = inquiry->found[i].id;
-	*checked = palloc(sizeof(char *) * Max(inquiry->number_count, 1));
-	*checked_count = 0;
+	{
+		const BwFound *found = &inquiry->found[i];
+
+		if (found->bound)
+			continue;
+		if (found->gone || (found->reply != NULL && !matches(inquiry, found)))
+			learnt->others[learnt->other_count++] = found->id;
+		else
+			learnt->candidates[learnt->candidate_count++] = found->id;
+	}
+	learnt->checked = palloc(sizeof(char *) * Max(inquiry->number_count, 1));
 	for (int i = 0; i < inquiry->number_count; i++)
 		if (inquiry->number_done[i])
-			(*checked)[(*checked_count)++] = inquiry->numbers[i];
+			learnt->checked[learnt->checked_count++] = inquiry->numbers[i];
 }
 
 bool

@@ -53,13 +53,8 @@ extern void bw_inquiry_take(BwTask *task);
 /* False after a call that failed, or an answer that could not be read. */
 extern bool bw_inquiry_is_complete(const BwTask *task);
 
-/*
- * After an incomplete one: orders that may be the request's, and numbers that
- * need not be asked about any more.
- */
-extern void bw_inquiry_progress(const BwTask *task, char ***candidates,
-								int *candidate_count, char ***checked,
-								int *checked_count);
+/* What an incomplete one has learnt. */
+extern void bw_inquiry_progress(const BwTask *task, BwProgress *learnt);
 
 /* Without matches: does that mean that there is no order, by a clean list? */
 extern bool bw_inquiry_found_nothing(const BwTask *task);

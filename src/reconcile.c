@@ -44,6 +44,8 @@
 #define ATTENTION_MS (3600 * 1000)
 /* Requests of a paused mapping, or of one that is gone, wait this long. */
 #define PAUSED_MS 60000
+/* An inquiry that failed half-way goes on after this. */
+#define PROGRESS_MS 1000
 
 /* One lap's harvest: tasks to start after the commit. */
 typedef struct Lap
@@ -94,7 +96,7 @@ static void put_off(Lap *lap, const BwRequestRow *request);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
 static bool record_all(BwWork *work, BwTask **tasks, int count);
 static void record(BwWork *work, void *arg);
-static void keep_progress(BwTask *task);
+static TimestampTz keep_progress(BwTask *task, const BwRequestRow *request);
 static bool conclude(BwWork *work, BwTask *task, BwSettlement *item);
 static BwFound **unbound(const BwRequestRow *request, BwFound **found, int *count);
 static int	compare_created(const void *a, const void *b);
@@ -466,7 +468,8 @@ record(BwWork *work, void *arg)
 			item->request = &requests[j];
 			item->source = task->source;
 			if (!bw_inquiry_is_complete(task))
-				keep_progress(task);
+				recording->next_due = Min(recording->next_due,
+										  keep_progress(task, &requests[j]));
 			if (!conclude(work, task, item))
 				continue;
 			if (!bw_order_is_final(item->status))
@@ -477,21 +480,25 @@ record(BwWork *work, void *arg)
 	recording->moved = bw_settle(items, n);
 }
 
-/* What was found so far is not asked again. */
-static void
-keep_progress(BwTask *task)
+/*
+ * A call of the inquiry failed.  What was found so far is not asked again, and
+ * the rest soon, if there was anything: the schedule of polls is for orders
+ * that Bandwidth works on, and grows too long for this.
+ */
+static TimestampTz
+keep_progress(BwTask *task, const BwRequestRow *request)
 {
-	char	  **candidates;
-	char	  **checked;
-	int			candidate_count;
-	int			checked_count;
+	BwProgress	learnt;
+	bool		progress;
+	TimestampTz due;
 
-	bw_inquiry_progress(task, &candidates, &candidate_count, &checked,
-						&checked_count);
-	if (candidate_count + checked_count > 0)
-		bw_store_progress(task->id, (const char *const *) candidates,
-						  candidate_count, (const char *const *) checked,
-						  checked_count);
+	bw_inquiry_progress(task, &learnt);
+	progress = learnt.other_count > 0 || learnt.checked_count > request->checked_count ||
+		learnt.candidate_count > request->candidate_count;
+	due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), progress ? PROGRESS_MS
+									  : 1000 * (int64) bw_poll_interval_s);
+	bw_store_progress(task->id, &learnt, due);
+	return due;
 }
 
 /* What an inquiry means; false: nothing was learnt, the schedule goes on. */

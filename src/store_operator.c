@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 
 #include "store_operator.h"
+#include "store_orders.h"
 #include "store_timeline.h"
 
 static BwStatement approve = {
@@ -173,7 +174,7 @@ bw_store_approve(int64 order_id)
 {
 	Datum		v[1] = {Int64GetDatum(order_id)};
 
-	return bw_store_run(&approve, v, NULL) > 0;
+	return bw_store_lock_unsent(order_id) && bw_store_run(&approve, v, NULL) > 0;
 }
 
 bool

@@ -166,6 +166,19 @@ static BwStatement cancel_order = {
 	.argtypes = {INT8OID}
 };
 
+/*
+ * In a statement of its own, so that the next one sees what whoever had the lock
+ * did: it may have moved the order from the held ones to the queue, or back.
+ * What was sent is not locked: the worker needs that row more than we do.
+ */
+static BwStatement lock_unsent = {
+	.text =
+	"SELECT FROM bw_orders WHERE id = $1 AND status IN ('QUEUED', 'HELD')"
+	" FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static BwStatement recheck_request = {
 	.text =
 	"UPDATE bw_open_requests SET due_at = now()"
@@ -364,10 +377,20 @@ bw_store_order(int64 id, Oid role)
 }
 
 bool
+bw_store_lock_unsent(int64 id)
+{
+	Datum		v[1] = {Int64GetDatum(id)};
+
+	return bw_store_run(&lock_unsent, v, NULL) > 0;
+}
+
+bool
 bw_store_cancel_order(int64 id)
 {
 	Datum		v[1] = {Int64GetDatum(id)};
 
+	if (!bw_store_lock_unsent(id))
+		return false;
 	return bw_store_run(&cancel_order, v, NULL) > 0;
 }
 

@@ -93,6 +93,13 @@ extern void bw_store_require_identity(void);
  */
 extern BwOrderRow *bw_store_order(int64 id, Oid role);
 
+/*
+ * Lock an order that waits in the queue or is held, before anything else of it:
+ * whoever moves it does so, and two who took another order might wait for each
+ * other.  False: there is none.
+ */
+extern bool bw_store_lock_unsent(int64 id);
+
 /* Cancel if it was never claimed; false: too late. */
 extern bool bw_store_cancel_order(int64 id);
 

@@ -118,10 +118,13 @@ static BwStatement ask_now = {
 
 static BwStatement progress = {
 	.text =
-	"UPDATE bw_open_requests SET candidates = $2, checked_numbers = $3"
+	"UPDATE bw_open_requests"
+	"   SET candidates = ARRAY(SELECT DISTINCT c FROM unnest(candidates || $2) AS c"
+	"                           WHERE c <> ALL ($3)),"
+	"       checked_numbers = $4, due_at = least(due_at, $5)"
 	" WHERE request_id = $1",
-	.nargs = 3,
-	.argtypes = {INT8OID, TEXTARRAYOID, TEXTARRAYOID}
+	.nargs = 5,
+	.argtypes = {INT8OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 
 static BwStatement request_numbers = {
@@ -370,14 +373,14 @@ bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
 }
 
 void
-bw_store_progress(int64 request_id, const char *const *candidates,
-				  int candidate_count, const char *const *checked,
-				  int checked_count)
+bw_store_progress(int64 request_id, const BwProgress *learnt, TimestampTz due_at)
 {
-	Datum		v[3] = {Int64GetDatum(request_id)};
+	Datum		v[5] = {Int64GetDatum(request_id)};
 
-	v[1] = bw_store_text_array(candidates, candidate_count);
-	v[2] = bw_store_text_array(checked, checked_count);
+	v[1] = bw_store_text_array(learnt->candidates, learnt->candidate_count);
+	v[2] = bw_store_text_array(learnt->others, learnt->other_count);
+	v[3] = bw_store_text_array(learnt->checked, learnt->checked_count);
+	v[4] = TimestampTzGetDatum(due_at);
 	bw_store_run(&progress, v, NULL);
 }
 

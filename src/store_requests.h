@@ -52,10 +52,20 @@ typedef struct BwRequestRow
 /* All numbers that a request asks for, whatever became of them. */
 extern char **bw_store_request_numbers(int64 request_id, int *count);
 
-/* Remember what an inquiry that could not end has found out. */
-extern void bw_store_progress(int64 request_id, const char *const *candidates,
-							  int candidate_count, const char *const *checked,
-							  int checked_count);
+/* What an inquiry that could not end has found out. */
+typedef struct BwProgress
+{
+	const char **candidates;	/* orders that may be the request's */
+	int			candidate_count;
+	const char **others;		/* orders that are not */
+	int			other_count;
+	const char **checked;		/* numbers that need not be asked about again */
+	int			checked_count;
+} BwProgress;
+
+/* Remember it, and look at the request again by then, or earlier. */
+extern void bw_store_progress(int64 request_id, const BwProgress *learnt,
+							  TimestampTz due_at);
 
 /* Those of the orders at Bandwidth that belong to another request already. */
 extern char **bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
