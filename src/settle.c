@@ -245,6 +245,9 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 {
 	const BwOrderReply *reply = item->answer_count > 0 ? item->answers[0].reply : NULL;
 	const BwReplyError *last_error = NULL;
+
+	/* A search may have found fewer than were wanted. */
+	int			wanted = Max(member->quantity, member->number_count);
 	int			completed = 0;
 
 	for (int i = 0; i < member->number_count; i++)
@@ -264,8 +267,8 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 	if (item->status == BW_ORDER_REJECTED)
 		return BW_ORDER_REJECTED;
 	change->completed_quantity = completed;
-	change->failed_quantity = member->number_count - completed;
-	if (completed == member->number_count)
+	change->failed_quantity = wanted - completed;
+	if (completed == wanted)
 	{
 		change->error_code = change->error_text = "";
 		return BW_ORDER_COMPLETE;
