@@ -127,6 +127,10 @@ sub order_all_kinds
 	$add->('criteria', "919$prefix", "bw_order_search(npanxx => '919$prefix', quantity => 2)", 'COMPLETE', 2);
 	$prefix++;
 	$add->('criteria, direct', "919$prefix", "bw_order_search(npanxx => '919$prefix', quantity => 2, direct => true)", 'COMPLETE', 2);
+	$prefix += 3;
+	$sandbox->control('sell', prefix => "919$prefix", every => 1);
+	$sandbox->restock("919${prefix}0004");
+	$add->('criteria, fewer than wanted', "919$prefix", "bw_order_search(npanxx => '919$prefix', quantity => 3, partial_allowed => true)", 'PARTIAL', 1);
 	return @orders;
 }
 
@@ -161,6 +165,8 @@ sub order_unsent
 	}
 	$prefix += 4;
 	push @orders, expect('never sent, criteria', $id->("bw_order_search(npanxx => '919$prefix', quantity => 2, server => 'later')"), "919$prefix", 'COMPLETE', 2);
+	$prefix++;
+	push @orders, expect('never sent, direct', $id->("bw_order_search(npanxx => '919$prefix', quantity => 2, direct => true, server => 'later')"), "919$prefix", 'COMPLETE', 2);
 	return @orders;
 }
 
@@ -226,7 +232,7 @@ $sandbox->restock($_) foreach @taken;
 	# more orders in the account than fit on a page of the list, all under way
 	$sandbox->config(list_max => 200);
 	$sandbox->fault(class => 'HISTORY', kind => 'status', status => 500);
-	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193000450) AS n");
+	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193000350) AS n");
 	wait_until(sub { $publisher->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE status IN ('QUEUED', 'SENDING')") eq '0' }, 'many orders');
 
 	# one order that is being sent, and one of each kind that is not yet
@@ -247,7 +253,7 @@ $sandbox->restock($_) foreach @taken;
 	is(statuses($subscriber, @orders), 'QUEUED', 'subscriber: the orders are there');
 	is(status_of($subscriber, $sending), 'SENDING', 'subscriber: also the one that is being sent');
 
-	wait_until(sub { $subscriber->safe_psql('postgres', 'SELECT count(*) FROM bw_open_requests WHERE due_at < now()') > 400 }, 'subscriber: open requests that it shall not ask about');
+	wait_until(sub { $subscriber->safe_psql('postgres', 'SELECT count(*) FROM bw_open_requests WHERE due_at < now()') > 320 }, 'subscriber: open requests that it shall not ask about');
 
 	# a worker that starts, and has work of its own of every kind
 	my $use_worker = sub {
@@ -277,6 +283,12 @@ $sandbox->restock($_) foreach @taken;
 	my $labels = $publisher->safe_psql('postgres', "SELECT string_agg(customer_order_id, '|') FROM bw_requests");
 	is(scalar(grep { ($_->{query} // '') =~ /$labels/ } $sandbox->journal(class => 'HISTORY', since => $since)), 0,
 		'subscriber: asks about its own only');
+	foreach my $call ("bw_cancel($orders[0]{id})", "bw_approve($orders[0]{id})", "bw_recheck($sending)", "bw_close_order($sending)",
+		"bw_resolve($sending, 'resend')", "bw_resolve($sending, 'failed')", "bw_adopt($sending, 'x')")
+	{
+		is(sqlstate($subscriber, "SELECT $call"), '55000', "subscriber: $call is the publisher's to decide");
+	}
+	is($subscriber->safe_psql('postgres', "SELECT bw_wait($sending, '0 s')"), 'SENDING', 'subscriber: reading is not');
 	is(statuses($subscriber, @orders, $late), 'QUEUED', 'subscriber: the others stay as they came');
 
 	# the replicated identity makes a copy of it
