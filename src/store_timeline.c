@@ -125,8 +125,7 @@ static BwStatement members_by_numbers = {
 	"                   WHERE n.telephone_number = ANY ($4)))"
 	"    AND o.server = $1 AND o.ordered_by = $2 AND o.account_id = $3"
 	"    AND o.id <= $5 AND o.status IN ('QUEUED', 'HELD')"
-	"    AND o.created_at <= COALESCE($7 + " CLOCK_GRACE ", 'infinity')"
-	"    AND COALESCE(r.state, 'new') = 'new'),"
+	"    AND o.created_at <= COALESCE($7 + " CLOCK_GRACE ", 'infinity')),"
 	"m AS ("
 	" SELECT min(c.id) AS id FROM c JOIN bw_order_numbers AS n ON n.order_id = c.id"
 	"  WHERE c.quantity = 1 AND n.telephone_number = ANY ($4)"
@@ -147,6 +146,9 @@ static BwStatement members_by_numbers = {
  * $1: the orders; $2: their request, null if it has to be made; $3, $4: the
  * ids of the order at Bandwidth and of ours; $5: when it was made; $6: its
  * numbers; $7, $8: the group.
+ *
+ * A request that waits may have been split there: what is found is taken out
+ * of it, and its other orders wait on their own.
  */
 static BwStatement bind_sent = {
 	.text =
@@ -171,7 +173,15 @@ static BwStatement bind_sent = {
 	"r AS (SELECT id FROM made UNION ALL SELECT id FROM known),"
 	"old AS ("
 	" UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
-	"  WHERE $2 IS NULL AND id IN (SELECT request_id FROM o)),"
+	"  WHERE $2 IS NULL AND state <> 'closed' AND id IN (SELECT request_id FROM o)"
+	" RETURNING members),"
+	"b AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, quantity, approved, claimed)"
+	" SELECT m.server, m.ordered_by, m.id, m.quantity, true, true"
+	"   FROM old JOIN bw_orders AS m ON m.id = ANY (old.members)"
+	"  WHERE m.id <> ALL ($1) AND m.status = 'QUEUED'"
+	" ON CONFLICT (server, ordered_by, order_id)"
+	" DO UPDATE SET request_id = NULL, quantity = EXCLUDED.quantity),"
 	"q AS ("
 	" DELETE FROM bw_queue"
 	"  WHERE server = $7 AND ordered_by = $8 AND order_id = ANY ($1)),"
