@@ -27,10 +27,10 @@ sub expect
 	return { name => $name, id => $id, prefix => $prefix, status => $status, numbers => $numbers };
 }
 
-# POSTs of orders that were not refused.
+# POSTs of orders that were neither refused nor put off.
 sub accepted_posts
 {
-	return grep { $_->{status} != 400 } $sandbox->journal(class => 'ORDER', method => 'POST');
+	return grep { $_->{status} != 400 && $_->{status} != 429 } $sandbox->journal(class => 'ORDER', method => 'POST');
 }
 
 # How many of them (or of those given) name the prefix.
@@ -366,12 +366,19 @@ $sandbox->restock($_) foreach @taken;
 	$sandbox->config(order_delay_ms => 4000);
 	my $received = expect('received', order_id($primary, 9192100402, "name => 'received'"), 9192100402, 'COMPLETE', 1);
 	wait_for_status($primary, $received->{id}, 'RECEIVED');
+
+	# sent too fast, and back in the queue
+	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'rate_limit', retry_after_s => 1);
+	my @fast = map { expect("too fast, $_", order_id($primary, $_, $_ == 9192100407 ? "name => 'fast'" : undef), $_, 'COMPLETE', 1) } 9192100405 .. 9192100407;
+	my $fast = join(',', map { $_->{id} } @fast);
+	wait_until(sub { $primary->safe_psql('postgres', "SELECT count(DISTINCT order_id) FROM bw_order_events WHERE order_id IN ($fast) AND status = 'QUEUED'") >= 2 }, 'orders that were too fast');
 	run_worker($primary, 'off');
+	$sandbox->clear_faults;
 	$sandbox->config(order_delay_ms => 50);
 
 	# committed here and there; then only the old server knows what it did
 	wait_until(sub { time() > $taken_at + 11 }, 'orders of old are old enough');
-	my @orders = (order_all_kinds($primary, 210), order_parts($primary, 210));
+	my @orders = (order_all_kinds($primary, 210), order_parts($primary, 210), @fast);
 	my @unsent = order_unsent($primary, 210);
 	my ($approved, $held) = map { expect("held, $_", order_id($primary, $_, "server => 'held'"), $_, 'COMPLETE', 1) } 9192100701, 9192100702;
 	$primary->safe_psql('postgres', "SELECT bw_subscribe('http://127.0.0.1:1/', order_type => 'orders')");
@@ -459,6 +466,14 @@ $sandbox->restock($_) foreach @taken;
 	my $claim = $original->safe_psql('postgres',
 		"SELECT xmin FROM bw_order_events WHERE order_id = $searched->{id} AND status = 'SENDING'");
 
+	# later, a request that was split
+	run_worker($original, 'off');
+	my @parts = order_parts($original, 220);
+	run_worker($original, 'on');
+	wait_for_sent($original);
+	my $parted = $original->safe_psql('postgres',
+		"SELECT xmin FROM bw_order_events WHERE order_id = $parts[3]{id} AND status = 'SENDING' ORDER BY id OFFSET 1 LIMIT 1");
+
 	wait_for_archive($original);
 	$original->stop('immediate');
 	is(posts_for($_->{prefix}), 0, "$_->{name}: indeed") foreach @unsent;
@@ -480,6 +495,15 @@ $sandbox->restock($_) foreach @taken;
 	wait_for_all($restored, 60);
 	ends_well($restored, @orders, @unsent);
 	nothing_is_left($restored, 'restored again');
+	$restored->stop('immediate');
+
+	# when the parts were waiting, one of which was then split again
+	$restored = bw_restored($original, 'base', 'parted', xid => $parted, inclusive => 'off');
+	wait_for_all($restored, 60);
+	ends_well($restored, @orders, @unsent, @parts);
+	nothing_is_left($restored, 'restored among parts');
+	is($restored->safe_psql('postgres', "SELECT string_agg(status || ' ' || source, ', ' ORDER BY id) FROM bw_order_events WHERE order_id = $parts[3]{id}"),
+		'SENDING worker, QUEUED reply, RECEIVED look-up, COMPLETE poll', 'one that waited in a part was found on its own');
 	$restored->stop('immediate');
 }
 
