@@ -305,11 +305,13 @@ make_wait_set(const BwWork *work)
 static void
 sooner(long *timeout, TimestampTz at)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	long		ms;
 
 	if (at == DT_NOEND)
 		return;
-	ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+	/* The difference to '-infinity' would be the longest there is. */
+	ms = at <= now ? 0 : TimestampDifferenceMilliseconds(now, at);
 	*timeout = Min(*timeout, ms);
 }
 
