@@ -32,6 +32,8 @@
 /* An orphan may belong to a POST whose reply is not recorded yet. */
 #define ORPHAN_FIRST_MS 1000
 #define ORPHAN_TRIES 8
+/* When not even a single callback can be taken from the inbox. */
+#define RETRY_MS 10000
 
 /* One transaction's worth. */
 typedef struct Batch
@@ -40,6 +42,7 @@ typedef struct Batch
 	BwIncoming *items;
 	BwNotification **notifications;
 	int			count;
+	int			limit;			/* of what is taken from the inbox */
 	List	   *moved;
 	bool		ask;			/* some requests are to be polled now */
 	TimestampTz next_due;
@@ -53,7 +56,12 @@ typedef struct BwDoubt
 } BwDoubt;
 
 static void store_and_apply(BwWork *work, void *arg);
+static void store(Batch *batch);
+static void store_for_later(BwWork *work, void *arg);
+static bool take_inbox(BwWork *work, int limit, const char *what, Batch *batch);
+static void take_inbox_one_by_one(BwWork *work, int count);
 static void apply_inbox(BwWork *work, void *arg);
+static void postpone(BwWork *work, void *arg);
 static void apply(BwWork *work, Batch *batch);
 static void decode(Batch *batch, int i);
 static void apply_one(Batch *batch, int i, const BwRequestRow *request,
@@ -61,6 +69,7 @@ static void apply_one(Batch *batch, int i, const BwRequestRow *request,
 					  List **believed, List **doubted);
 static bool lists_exactly(const BwNotification *notification, int64 request_id,
 						  const BwMember *members, int member_count);
+static void believe(BwWork *work, Batch *batch, const List *believed);
 static void orphan(BwIncoming *item);
 static void answer_one_by_one(BwWork *work, Batch *batch);
 static void answer(Batch *batch, int i);
@@ -82,7 +91,8 @@ bw_receive_parked(BwWork *work)
 			return;
 		batch.items = palloc0(sizeof(BwIncoming) * batch.count);
 		batch.notifications = palloc0(sizeof(BwNotification *) * batch.count);
-		if (bw_work_transaction(work, store_and_apply, &batch, "storing callbacks"))
+		if (bw_work_transaction(work, store_and_apply, &batch,
+								batch.count > 1 ? NULL : "storing a callback"))
 		{
 			bw_work_moved(work, batch.moved);
 			for (int i = 0; i < batch.count; i++)
@@ -99,7 +109,10 @@ bw_receive_parked(BwWork *work)
 	}
 }
 
-/* The batch failed: find the member that does, and let it alone fail. */
+/*
+ * The batch failed: find the member that does, and let it alone fail.  Bandwidth
+ * will not repeat it, so it is kept if that can be done at all.
+ */
 static void
 answer_one_by_one(BwWork *work, Batch *batch)
 {
@@ -112,15 +125,19 @@ answer_one_by_one(BwWork *work, Batch *batch)
 		one.items = palloc0(sizeof(BwIncoming));
 		one.notifications = palloc0(sizeof(BwNotification *));
 		one.count = 1;
-		if (bw_work_transaction(work, store_and_apply, &one, "storing a callback"))
+		if (batch->count > 1 &&
+			bw_work_transaction(work, store_and_apply, &one, "storing a callback"))
 		{
 			bw_work_moved(work, one.moved);
 			answer(&one, 0);
 		}
 		else
-			bw_listener_answer(batch->parked[i], 500);
+			bw_listener_answer(batch->parked[i],
+							   bw_work_transaction(work, store_for_later, &one,
+												   "keeping a callback") ? 200 : 500);
 		free_notifications(&one);
 		batch->ask = batch->ask || one.ask;
+		batch->next_due = Min(batch->next_due, one.next_due);
 	}
 }
 
@@ -147,6 +164,29 @@ store_and_apply(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
 
+	store(batch);
+	apply(work, batch);
+}
+
+/* For the inbox. */
+static void
+store_for_later(BwWork *work, void *arg)
+{
+	Batch	   *batch = arg;
+
+	store(batch);
+	for (int i = 0; i < batch->count; i++)
+	{
+		TimestampTz due = bw_work_back_off(0);
+
+		bw_store_postpone(batch->items[i].id, due);
+		batch->next_due = Min(batch->next_due, due);
+	}
+}
+
+static void
+store(Batch *batch)
+{
 	for (int i = 0; i < batch->count; i++)
 	{
 		const BwCallback *callback = bw_listener_callback(batch->parked[i]);
@@ -161,22 +201,64 @@ store_and_apply(BwWork *work, void *arg)
 		item->body_len = callback->body_len;
 	}
 	bw_store_keep(batch->items, batch->count);
-	apply(work, batch);
 }
 
 void
 bw_receive_inbox(BwWork *work)
 {
-	Batch		batch = {.next_due = DT_NOEND};
+	Batch		batch;
 
-	if (!bw_work_transaction(work, apply_inbox, &batch, "applying stored callbacks"))
-		batch.next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 10000);
-	else
-		bw_work_moved(work, batch.moved);
-	free_notifications(&batch);
-	if (batch.ask)
+	if (!take_inbox(work, BATCH_MAX, NULL, &batch))
+		take_inbox_one_by_one(work, Max(batch.count, 1));
+}
+
+/* Take what is due, up to the limit; says when the next one is. */
+static bool
+take_inbox(BwWork *work, int limit, const char *what, Batch *batch)
+{
+	bool		done;
+
+	memset(batch, 0, sizeof(Batch));
+	batch->limit = limit;
+	batch->next_due = DT_NOEND;
+	done = bw_work_transaction(work, apply_inbox, batch, what);
+	free_notifications(batch);
+	if (!done)
+		return false;
+	bw_work_moved(work, batch->moved);
+	if (batch->ask)
 		work->reconcile_at = GetCurrentTimestamp();
-	work->inbox_at = batch.next_due;
+	work->inbox_at = batch->next_due;
+	return true;
+}
+
+/* Whatever fails by itself as well is not due for a while. */
+static void
+take_inbox_one_by_one(BwWork *work, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Batch		one;
+
+		CHECK_FOR_INTERRUPTS();
+		if (take_inbox(work, 1, "applying a stored callback", &one))
+			continue;
+		work->inbox_at = bw_work_back_off(0);
+		if (one.count == 0 ||
+			!bw_work_transaction(work, postpone, &one.items[0], "postponing a callback"))
+		{
+			work->inbox_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+			return;
+		}
+	}
+}
+
+static void
+postpone(BwWork *work, void *arg)
+{
+	const BwIncoming *item = arg;
+
+	bw_store_postpone(item->id, bw_work_back_off(item->tries));
 }
 
 static void
@@ -184,7 +266,7 @@ apply_inbox(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
 
-	batch->items = bw_store_inbox(BATCH_MAX, &batch->count, &batch->next_due);
+	batch->items = bw_store_inbox(batch->limit, &batch->count, &batch->next_due);
 	batch->notifications = palloc0(sizeof(BwNotification *) * Max(batch->count, 1));
 	if (batch->count > 0)
 		apply(work, batch);
@@ -237,15 +319,7 @@ apply(BwWork *work, Batch *batch)
 			apply_one(batch, i, match, members, member_count, &believed, &doubted);
 	}
 	if (believed != NIL)
-	{
-		BwSettlement *items = palloc(sizeof(BwSettlement) * list_length(believed));
-		ListCell   *lc;
-
-		foreach(lc, believed)
-			items[foreach_current_index(lc)] = *(BwSettlement *) lfirst(lc);
-		batch->moved = bw_settle(items, list_length(believed));
-		work->callbacks_come = true;
-	}
+		believe(work, batch, believed);
 	if (doubted != NIL)
 	{
 		ListCell   *lc;
@@ -263,6 +337,35 @@ apply(BwWork *work, Batch *batch)
 	for (int i = 0; i < batch->count; i++)
 		if (batch->items[i].later)
 			batch->next_due = Min(batch->next_due, batch->items[i].due_at);
+}
+
+/* What cannot be recorded now stays in the inbox. */
+static void
+believe(BwWork *work, Batch *batch, const List *believed)
+{
+	int			count = list_length(believed);
+	BwSettlement *items = palloc(sizeof(BwSettlement) * count);
+	bool	   *failed = palloc(sizeof(bool) * count);
+	ListCell   *lc;
+
+	foreach(lc, believed)
+		items[foreach_current_index(lc)] = *(BwSettlement *) lfirst(lc);
+	batch->moved = bw_settle_each(work, items, count, failed);
+	for (int i = 0; i < batch->count; i++)
+	{
+		BwIncoming *item = &batch->items[i];
+
+		for (int j = 0; j < count; j++)
+		{
+			if (!failed[j] || items[j].request->id != item->request_id ||
+				strcmp(item->outcome, "applied") != 0)
+				continue;
+			item->outcome = "stored";
+			item->later = true;
+			item->due_at = bw_work_back_off(item->tries++);
+		}
+	}
+	work->callbacks_come = true;
 }
 
 /* Read a body; a malformed one is kept with a note and has no other effect. */

@@ -20,6 +20,7 @@
 #include "request.h"
 #include "settle.h"
 #include "store_queue.h"
+#include "work.h"
 
 /* Orders that were locked by somebody are looked at again after this. */
 #define LOCKED_RETRY_MS 1000
@@ -121,6 +122,44 @@ bw_settle(const BwSettlement *items, int count)
 		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
 	}
 	return bw_release_waiting(changes.moved);
+}
+
+/* For bw_work_attempt(). */
+typedef struct Attempt
+{
+	const BwSettlement *items;
+	int			count;
+	List	   *moved;
+} Attempt;
+
+static void
+attempt(BwWork *work, void *arg)
+{
+	Attempt    *a = arg;
+
+	a->moved = bw_settle(a->items, a->count);
+}
+
+List *
+bw_settle_each(BwWork *work, const BwSettlement *items, int count, bool *failed)
+{
+	Attempt		all = {.items = items,.count = count};
+	List	   *moved = NIL;
+
+	memset(failed, 0, sizeof(bool) * count);
+	if (count != 1 && bw_work_attempt(work, attempt, &all, NULL))
+		return all.moved;
+	for (int i = 0; i < count; i++)
+	{
+		Attempt		one = {.items = &items[i],.count = 1};
+
+		failed[i] = !bw_work_attempt(work, attempt, &one,
+									 psprintf("recording what became of request " INT64_FORMAT,
+											  items[i].request->id));
+		if (!failed[i])
+			moved = list_concat(moved, one.moved);
+	}
+	return moved;
 }
 
 List *

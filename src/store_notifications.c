@@ -50,6 +50,15 @@ static BwStatement next_inbox = {
 	.nargs = 0
 };
 
+static BwStatement postpone = {
+	.text =
+	"INSERT INTO bw_inbox AS i (notification_id, due_at, tries) VALUES ($1, $2, 1)"
+	" ON CONFLICT (notification_id) DO UPDATE"
+	"    SET due_at = EXCLUDED.due_at, tries = i.tries + 1",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
 static BwStatement outcomes = {
 	.text =
 	"WITH t AS ("
@@ -264,6 +273,14 @@ bw_store_inbox(int limit, int *count, TimestampTz *next_due)
 	bw_store_run(&next_inbox, NULL, NULL);
 	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
 	return items;
+}
+
+void
+bw_store_postpone(int64 notification_id, TimestampTz due_at)
+{
+	Datum		v[2] = {Int64GetDatum(notification_id), TimestampTzGetDatum(due_at)};
+
+	bw_store_run(&postpone, v, NULL);
 }
 
 void

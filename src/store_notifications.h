@@ -44,6 +44,9 @@ extern void bw_store_keep(BwIncoming *items, int count);
 /* Take from the inbox what is due. */
 extern BwIncoming *bw_store_inbox(int limit, int *count, TimestampTz *next_due);
 
+/* Into the inbox, or once more: it could not be applied. */
+extern void bw_store_postpone(int64 notification_id, TimestampTz due_at);
+
 /* Write down what became of each, and keep the inbox in step. */
 extern void bw_store_outcomes(const BwIncoming *items, int count);
 

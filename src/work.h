@@ -81,9 +81,13 @@ extern void bw_work_moved(BwWork *work, List *moved);
 /* The n-th delay, in ms, of a list of seconds; the last one repeats. */
 extern int64 bw_work_delay_ms(const char *delays, int n, int64 beyond_ms);
 
+/* When to try again what failed by an error of ours so many times before. */
+extern TimestampTz bw_work_back_off(int tries);
+
 /*
  * Run "step" in a transaction, or in a subtransaction of the one that is open;
- * an error is logged and false returned.
+ * an error is logged and false returned.  Not logged where "what" is NULL: for
+ * steps with many items, which are done one by one if they fail together.
  */
 typedef void (*BwStep) (BwWork *work, void *arg);
 extern bool bw_work_attempt(BwWork *work, BwStep step, void *arg,

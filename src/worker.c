@@ -74,6 +74,8 @@
 #define LISTENER_RETRY_MS 60000
 /* Old notifications are looked for this often. */
 #define CLEANING_MS 60000
+/* A NOTIFY is a hint: it is not worth a longer wait. */
+#define NOTIFY_LOCK_TIMEOUT "100ms"
 /* Finished calls that share a transaction. */
 #define FINISHED_MAX 256
 #define MAX_SOCKETS 1000
@@ -305,11 +307,13 @@ make_wait_set(const BwWork *work)
 static void
 sooner(long *timeout, TimestampTz at)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	long		ms;
 
 	if (at == DT_NOEND)
 		return;
-	ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+	/* The difference to '-infinity' would be the longest there is. */
+	ms = at <= now ? 0 : TimestampDifferenceMilliseconds(now, at);
 	*timeout = Min(*timeout, ms);
 }
 
@@ -564,6 +568,9 @@ notify_all(BwWork *work, void *arg)
 {
 	ListCell   *lc;
 
+	/* Who commits with a NOTIFY, and waits for a standby, locks out others. */
+	(void) set_config_option("lock_timeout", NOTIFY_LOCK_TIMEOUT, PGC_SUSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	foreach(lc, work->moved)
 	{
 		BwMoved    *moved = lfirst(lc);
@@ -576,7 +583,8 @@ notify_all(BwWork *work, void *arg)
 
 /*
  * Tell sessions that wait, and listeners.  NOTIFY comes after the change and
- * in a transaction of its own: a full queue costs the hint, not the change.
+ * in a transaction of its own: a full queue, or a lock that is not to be had
+ * soon, costs the hint and not the change.
  */
 static void
 tell(BwWork *work)
