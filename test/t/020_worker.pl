@@ -138,6 +138,19 @@ ok(worker_pid($node, 'renamed'), 'a renamed database has its worker again');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE renamed');
 pass('a database with a worker can be a template');
 
+# --- failures make it wait, restarts that were asked for do not ---
+my $pid = worker_pid($node);
+foreach my $size (1 .. 4)
+{
+	$node->safe_psql('postgres', "ALTER DATABASE renamed SET work_mem = '${size}MB'");
+	wait_until(sub { my $next = worker_pid($node); $next != $pid && ($pid = $next) }, 'ALTER DATABASE restarts the workers');
+}
+$began = time();
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+wait_until(sub { worker_pid($node) != $pid }, 'a worker that was terminated comes back');
+$took = time() - $began;
+cmp_ok($took, '<', 6, "as after its first failure: $took s");
+
 $began = time();
 $node->stop('fast');
 $took = time() - $began;
