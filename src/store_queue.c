@@ -214,6 +214,31 @@ static BwStatement make_part = {
 	.argtypes = {INT8OID, INT8ARRAYOID}
 };
 
+/* The lost copy may have been executed: the part is sent again, as it was. */
+static BwStatement make_part_again = {
+	.text =
+	"WITH r AS ("
+	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members, quantity, state, attempts,"
+	"        first_sent_at, last_sent_at)"
+	" SELECT home, kind, server, account_id, ordered_by,"
+	"        " BW_NEW_CUSTOMER_ORDER_ID("home", "$2[1]") ", $2, cardinality($2),"
+	"        'unknown', 1, first_sent_at, last_sent_at"
+	"   FROM bw_requests WHERE id = $1"
+	" RETURNING id, server),"
+	"w AS ("
+	" INSERT INTO bw_open_requests (request_id, server, step, due_at)"
+	" SELECT r.id, r.server, 'resend', now() FROM r),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT m, 'UNKNOWN', 'reply', 'its request was refused and split'"
+	"   FROM unnest($2) AS m)"
+	"UPDATE bw_orders AS o SET status = 'UNKNOWN', request_id = r.id"
+	"  FROM r WHERE o.id = ANY ($2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8ARRAYOID}
+};
+
 static BwStatement close_request = {
 	.text =
 	"WITH w AS (DELETE FROM bw_open_requests WHERE request_id = $1)"
@@ -743,14 +768,15 @@ read_ids(uint64 rows, int *count)
 }
 
 void
-bw_store_make_part(int64 request_id, const int64 *order_ids, int count)
+bw_store_make_part(int64 request_id, const int64 *order_ids, int count,
+				   bool again)
 {
 	Datum		v[2] = {Int64GetDatum(request_id)};
 
 	if (count == 0)
 		return;
 	v[1] = bw_store_int64_array(order_ids, count);
-	bw_store_run(&make_part, v, NULL);
+	bw_store_run(again ? &make_part_again : &make_part, v, NULL);
 }
 
 void

@@ -125,9 +125,12 @@ extern void bw_store_claim(const BwGroup *group, const char *account_id,
 extern void bw_store_requeue(const int64 *order_ids, int count,
 							 TimestampTz due_at);
 
-/* A request of its own for some of the orders of a refused one; queued. */
+/*
+ * A request of its own for some of the orders of a refused one: queued, or, if
+ * the refused one was sent more than once, to be sent again.
+ */
 extern void bw_store_make_part(int64 request_id, const int64 *order_ids,
-							   int count);
+							   int count, bool again);
 extern void bw_store_close_request(int64 request_id);
 
 /* These orders of a group wait until the others have ended. */

@@ -273,7 +273,10 @@ record(BwWork *work, void *arg)
 	recording->moved = list_concat(recording->moved, bw_settle(items, n));
 }
 
-/* Several orders, refused because of some of their numbers. */
+/*
+ * Several orders, refused because of some of their numbers.  Numbers that are
+ * taken when a request is sent again may be its own: those are asked about.
+ */
 static bool
 is_to_be_split(BwTask *task, const BwRequestRow *request)
 {
@@ -281,8 +284,8 @@ is_to_be_split(BwTask *task, const BwRequestRow *request)
 	BwErrorClass class = bw_order_error_class(outcome->code);
 
 	return outcome->kind == BW_OUTCOME_REFUSED && request->member_count > 1 &&
-		request->attempts <= 1 &&
-		(class == BW_ERROR_NUMBER_TAKEN || class == BW_ERROR_NUMBER_INVALID);
+		(class == BW_ERROR_NUMBER_INVALID ||
+		 (class == BW_ERROR_NUMBER_TAKEN && request->attempts <= 1));
 }
 
 static void
@@ -298,6 +301,7 @@ split(BwWork *work, Recording *recording, BwTask *task, const BwRequestRow *requ
 								   bw_split(request, &errors, &back));
 	bw_xml_free_errors(&errors);
 	bw_guards_give_back(work, request->server, back);
+	recording->next_due = GetCurrentTimestamp();
 	recording->requeued = true;
 }
 

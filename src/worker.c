@@ -128,8 +128,10 @@ bw_worker_main(Datum main_arg)
 	work->keys_changed = true;
 	work->waiting = true;
 	MemoryContextSwitchTo(work->lap);
-	if (bw_work_transaction(work, prepare, NULL, "starting"))
-		main_loop(work);
+	/* Else the launcher starts the next one after a while. */
+	if (!bw_work_transaction(work, prepare, NULL, "starting"))
+		proc_exit(1);
+	main_loop(work);
 	proc_exit(0);
 }
 
