@@ -21,7 +21,7 @@ OURS = check demo unit fuzz lint format format-check bench sandbox dist
 
 ifneq ($(or $(filter-out $(OURS),$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,all)),)
 
-LIBRARIES = libcurl libxml-2.0 libmicrohttpd
+LIBRARIES = libcurl libxml-2.0 libmicrohttpd gnutls
 
 # The server's and the libraries' headers are not ours to keep free of
 # warnings: system headers.  -MMD writes each object's list of our headers.

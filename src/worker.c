@@ -46,6 +46,7 @@
 #include "compat.h"
 #include "guards.h"
 #include "listener.h"
+#include "port.h"
 #include "receive.h"
 #include "reconcile.h"
 #include "registry.h"
@@ -70,8 +71,6 @@
 #define AFTER_LOCK_MS 1000
 /* How long calls under way are heard out before a restart. */
 #define FAREWELL_MS 5000
-/* A port that could not be opened is tried again after this. */
-#define LISTENER_RETRY_MS 60000
 /* Old notifications are looked for this often. */
 #define CLEANING_MS 60000
 /* A NOTIFY is a hint: it is not worth a longer wait. */
@@ -87,7 +86,6 @@ typedef struct Clock
 {
 	TimestampTz safety_at;
 	TimestampTz probe_at;
-	TimestampTz listener_at;
 	TimestampTz cleaning_at;
 	TimestampTz farewell_at;	/* DT_NOEND: nobody asked for a restart */
 } Clock;
@@ -103,9 +101,6 @@ static WaitEventSet *make_wait_set(const BwWork *work);
 static long timeout_ms(const BwWork *work, const Clock *clock);
 static bool asked_to_leave(BwWork *work, Clock *clock);
 static bool may_stay(void);
-static void open_listener(BwWork *work, Clock *clock);
-static void load_keys(BwWork *work, void *arg);
-static void log_listener(BwWork *work);
 static void take_finished(BwWork *work);
 static void look_at(BwWork *work, Clock *clock, int topics);
 static void do_what_is_due(BwWork *work, Clock *clock);
@@ -234,9 +229,9 @@ main_loop(BwWork *work)
 {
 	WaitEventSet *set = NULL;
 	Clock		clock;
+	bool		reload;
 
 	clock.safety_at = clock.probe_at = GetCurrentTimestamp();
-	clock.listener_at = clock.safety_at;
 	clock.cleaning_at = TimestampTzPlusMilliseconds(clock.safety_at, CLEANING_MS);
 	clock.farewell_at = DT_NOEND;
 	for (;;)
@@ -245,11 +240,11 @@ main_loop(BwWork *work)
 		MemoryContextReset(work->lap);
 		sleep_until_something(work, &set, &clock);
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
+		reload = ConfigReloadPending;
+		if (reload)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			clock.listener_at = GetCurrentTimestamp();
 		}
 		if (asked_to_leave(work, &clock) || !bw_enabled)
 			return;
@@ -262,15 +257,10 @@ main_loop(BwWork *work)
 														 LOCK_PROBE_MS);
 		}
 		look_at(work, &clock, bw_registry_worker_take_topics());
-		if (work->listener == NULL && bw_listen_port > 0 && !work->fenced &&
-			clock.listener_at <= GetCurrentTimestamp())
+		if (bw_port_keep(work, reload) && set != NULL)
 		{
-			open_listener(work, &clock);
-			if (work->listener != NULL && set != NULL)
-			{
-				FreeWaitEventSet(set);
-				set = NULL;
-			}
+			FreeWaitEventSet(set);
+			set = NULL;
 		}
 		do_what_is_due(work, &clock);
 		tell(work);
@@ -393,49 +383,6 @@ may_stay(void)
 	return locked && installed;
 }
 
-static void
-open_listener(BwWork *work, Clock *clock)
-{
-	BwListenerOptions options = {.addresses = bw_listen_addresses,
-		.port = bw_listen_port,.tls_cert_file = bw_tls_cert_file,
-	.tls_key_file = bw_tls_key_file};
-	MemoryContext old = MemoryContextSwitchTo(work->cxt);
-	char		error[256];
-
-	work->listener = bw_listener_open(&options, error, sizeof(error));
-	MemoryContextSwitchTo(old);
-	clock->listener_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 LISTENER_RETRY_MS);
-	if (work->listener == NULL)
-		ereport(WARNING,
-				(errmsg("could not listen for callbacks on port %d: %s",
-						bw_listen_port, error),
-				 errhint("Orders are polled meanwhile; the port is tried again every minute.")));
-	else
-		ereport(LOG,
-				(errmsg("listening for callbacks on port %d", bw_listen_port)));
-	work->keys_changed = true;
-}
-
-static void
-load_keys(BwWork *work, void *arg)
-{
-	BwListenerKey *keys;
-	int			count;
-
-	keys = bw_store_keys(&count);
-	bw_listener_set_keys(work->listener, keys, count);
-}
-
-static void
-log_listener(BwWork *work)
-{
-	const char *line;
-
-	while ((line = bw_listener_take_log(work->listener)) != NULL)
-		ereport(LOG, (errmsg("callback listener: %s", line)));
-}
-
 /* The parts of these topics are due now. */
 static void
 look_at(BwWork *work, Clock *clock, int topics)
@@ -489,15 +436,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 		bw_claim_lap(work);
 	if (work->search_at <= now)
 		bw_search_lap(work);
-	if (work->listener != NULL)
-	{
-		if (work->keys_changed)
-			work->keys_changed =
-				!bw_work_transaction(work, load_keys, NULL, "reading callback credentials");
-		bw_listener_run(work->listener);
-		bw_receive_parked(work);
-		log_listener(work);
-	}
+	bw_port_run(work);
 	bw_api_run(work->api);
 	take_finished(work);
 	if (clock->farewell_at != DT_NOEND)

@@ -97,7 +97,7 @@ my @STEPS = (
 		trapped   => 1,
 		reached   => \&all_done,
 		unknown   => '',
-		answers   => qr/^(0|500) \1 \1 \1$/,
+		answers   => qr/^(0|200) \1 \1 \1$/,
 	},
 	{
 		name      => 'callback before the reply',
