@@ -778,6 +778,7 @@ judge_credentials(BwParked *request)
 		{
 			allowed = true;
 			request->callback.key_id = key->id;
+			request->callback.authenticated = key->has_credentials;
 		}
 	}
 	explicit_bzero(pair, sizeof(pair));

@@ -59,6 +59,7 @@ typedef struct BwCallback
 	const char *body;
 	size_t		body_len;
 	int64		key_id;			/* BwListenerKey.id that matched */
+	bool		authenticated;	/* by credentials: the path wants some */
 } BwCallback;
 
 /*

@@ -6,6 +6,8 @@
  * All callbacks that are waiting share one transaction: raw store, state
  * changes, commit, and only then the answers.  Bandwidth repeats none, so an
  * answer of 200 means "kept"; what could not be applied stays in the inbox.
+ * 503 says that somebody has locked the table of the raw ones, 500 that this
+ * one could not be kept.
  *
  * Believed without asking back is only an authenticated COMPLETE that lists
  * exactly the requested numbers.  Everything else is a reason to ask:
@@ -32,6 +34,8 @@
 /* An orphan may belong to a POST whose reply is not recorded yet. */
 #define ORPHAN_FIRST_MS 1000
 #define ORPHAN_TRIES 8
+/* Callers wait for an answer: nobody's lock keeps them longer. */
+#define LOCK_TIMEOUT_MS 1000
 /* When not even a single callback can be taken from the inbox. */
 #define RETRY_MS 10000
 
@@ -71,7 +75,8 @@ static bool lists_exactly(const BwNotification *notification, int64 request_id,
 						  const BwMember *members, int member_count);
 static void believe(BwWork *work, Batch *batch, const List *believed);
 static void orphan(BwIncoming *item);
-static void answer_one_by_one(BwWork *work, Batch *batch);
+static void keep_only(BwWork *work, Batch *batch);
+static void keep_one_by_one(BwWork *work, Batch *batch);
 static void answer(Batch *batch, int i);
 static void free_notifications(Batch *batch);
 
@@ -99,7 +104,7 @@ bw_receive_parked(BwWork *work)
 				answer(&batch, i);
 		}
 		else
-			answer_one_by_one(work, &batch);
+			keep_only(work, &batch);
 		free_notifications(&batch);
 		if (batch.ask)
 			work->reconcile_at = GetCurrentTimestamp();
@@ -110,33 +115,38 @@ bw_receive_parked(BwWork *work)
 }
 
 /*
- * The batch failed: find the member that does, and let it alone fail.  Bandwidth
- * will not repeat it, so it is kept if that can be done at all.
+ * The batch failed.  Bandwidth will not repeat any of it, so what can be kept is
+ * kept, and applied from the inbox.
  */
 static void
-answer_one_by_one(BwWork *work, Batch *batch)
+keep_only(BwWork *work, Batch *batch)
 {
+	int			status = 200;
+
 	free_notifications(batch);
+	if (!bw_work_transaction(work, store_for_later, batch, "keeping callbacks"))
+	{
+		if (batch->count > 1 && work->error_code != ERRCODE_LOCK_NOT_AVAILABLE)
+		{
+			keep_one_by_one(work, batch);
+			return;
+		}
+		status = work->error_code == ERRCODE_LOCK_NOT_AVAILABLE ? 503 : 500;
+	}
+	for (int i = 0; i < batch->count; i++)
+		bw_listener_answer(batch->parked[i], status);
+}
+
+/* One of them cannot be kept: that one alone fails. */
+static void
+keep_one_by_one(BwWork *work, Batch *batch)
+{
 	for (int i = 0; i < batch->count; i++)
 	{
-		Batch		one = {.next_due = DT_NOEND};
+		Batch		one = {.parked = &batch->parked[i],.items = palloc0(sizeof(BwIncoming)),
+		.notifications = palloc0(sizeof(BwNotification *)),.count = 1,.next_due = DT_NOEND};
 
-		one.parked = &batch->parked[i];
-		one.items = palloc0(sizeof(BwIncoming));
-		one.notifications = palloc0(sizeof(BwNotification *));
-		one.count = 1;
-		if (batch->count > 1 &&
-			bw_work_transaction(work, store_and_apply, &one, "storing a callback"))
-		{
-			bw_work_moved(work, one.moved);
-			answer(&one, 0);
-		}
-		else
-			bw_listener_answer(batch->parked[i],
-							   bw_work_transaction(work, store_for_later, &one,
-												   "keeping a callback") ? 200 : 500);
-		free_notifications(&one);
-		batch->ask = batch->ask || one.ask;
+		keep_only(work, &one);
 		batch->next_due = Min(batch->next_due, one.next_due);
 	}
 }
@@ -173,15 +183,12 @@ static void
 store_for_later(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
+	TimestampTz now = GetCurrentTimestamp();
 
 	store(batch);
 	for (int i = 0; i < batch->count; i++)
-	{
-		TimestampTz due = bw_work_back_off(0);
-
-		bw_store_postpone(batch->items[i].id, due);
-		batch->next_due = Min(batch->next_due, due);
-	}
+		bw_store_postpone(batch->items[i].id, now);
+	batch->next_due = now;
 }
 
 static void
@@ -199,7 +206,9 @@ store(Batch *batch)
 		item->user_agent = callback->user_agent;
 		item->body = callback->body;
 		item->body_len = callback->body_len;
+		item->authenticated = callback->authenticated;
 	}
+	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
 	bw_store_keep(batch->items, batch->count);
 }
 
@@ -407,7 +416,7 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 		item->note = "the order is final already";
 		return;
 	}
-	if (batch->parked == NULL || notification->status == NULL ||
+	if (!item->authenticated || notification->status == NULL ||
 		!bw_order_status_from_bandwidth(notification->status, &status) ||
 		status != BW_ORDER_COMPLETE || notification->order_id == NULL ||
 		!lists_exactly(notification, request->id, members, member_count))

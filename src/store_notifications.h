@@ -25,6 +25,7 @@ typedef struct BwIncoming
 	const char *user_agent;
 	const char *body;
 	size_t		body_len;
+	bool		authenticated;	/* it came with a subscription's credentials */
 	int			tries;			/* how often it was looked at before */
 
 	const char *outcome;		/* stored, applied, confirming, orphan,

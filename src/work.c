@@ -135,6 +135,7 @@ bw_work_transaction(BwWork *work, BwStep step, void *arg, const char *what)
 	{
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(cxt);
+		work->error_code = geterrcode();
 		report(what);
 		bw_store_abort(cxt);
 		RESUME_INTERRUPTS();

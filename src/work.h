@@ -64,6 +64,7 @@ typedef struct BwWork
 	List	   *spending;		/* Spending *: numbers of the last 24 hours */
 	bool		waiting;		/* orders may wait for others to end */
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
+	int			error_code;		/* of the last transaction that failed */
 	bool		fenced;			/* this database is a copy */
 	bool		callbacks_come; /* a callback was believed since start */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */

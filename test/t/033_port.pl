@@ -219,6 +219,43 @@ sub plain_ask
 
 is(plain_ask(plain(), callback('plain')), 200, 'the new one takes callbacks, without TLS');
 
+# --- what comes without credentials is believed only after asking ---
+$sandbox->config(order_delay_ms => 60000, callbacks => 'off');
+my $order = order_id($node, '9192000077');
+wait_for_status($node, $order, 'RECEIVED');
+my $theirs = sql("SELECT bandwidth_order_id FROM bw_orders WHERE id = $order");
+my $complete = "<Notification><Status>COMPLETE</Status><OrderId>$theirs</OrderId><OrderType>orders</OrderType>"
+  . '<CompletedTelephoneNumbers><TelephoneNumber>9192000077</TelephoneNumber></CompletedTelephoneNumbers></Notification>';
+is(plain_ask(plain(), "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($complete) . "\r\n\r\n$complete"), 200, 'a COMPLETE without credentials');
+is(sql("SELECT outcome FROM bw_notifications WHERE bandwidth_order_id = '$theirs'"), 'confirming', 'is a reason to ask');
+is(status_of($node, $order), 'RECEIVED', 'and nothing more');
+
+# --- a table that somebody has locked ---
+# Hold a lock until told otherwise.
+sub hold_lock
+{
+	my ($lock) = @_;
+	my $input = "BEGIN;\nLOCK TABLE $lock;\nSELECT 'locked';\n";
+	my $output = '';
+	my $session = IPC::Run::start([ 'psql', '-X', '-q', '-A', '-t', '-d', $node->connstr('postgres') ], '<', \$input, '>', \$output);
+
+	wait_until(sub { IPC::Run::pump_nb($session); $output =~ /locked/ }, "$lock is locked");
+	return $session;
+}
+
+sub latest { return sql("SELECT $_[0] FROM bw_notifications ORDER BY id DESC LIMIT 1"); }
+
+my $locker = hold_lock('bw_notifications IN SHARE MODE');
+is(plain_ask(plain(), callback('locked')), 503, 'a callback that cannot be stored for a lock');
+$locker->kill_kill;
+wait_until(sub { plain_ask(plain(), callback('unlocked')) eq '200' }, 'it could be later');
+$locker = hold_lock('bw_order_events, bw_open_requests IN ACCESS EXCLUSIVE MODE');
+is(plain_ask(plain(), "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($complete) . "\r\n\r\n$complete"), 200,
+	'one that can be stored, but not applied');
+is(latest('outcome'), 'stored', 'waits in the inbox');
+$locker->kill_kill;
+wait_until(sub { latest('outcome') eq 'confirming' }, 'and is applied when the lock is gone');
+
 # --- limits ---
 my @many = map { plain() } 1 .. 120;
 is(plain_ask($many[-1], callback('many')), 200, 'many connections are served');
