@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "port.h"
@@ -24,6 +25,7 @@ static bool open_port(BwWork *work, const char *settings);
 static bool close_port(BwWork *work);
 static void renew_certificate(BwWork *work);
 static void load_keys(BwWork *work, void *arg);
+static void keep_callers(BwWork *work, const BwCaller *callers, int count);
 
 bool
 bw_port_keep(BwWork *work, bool reloaded)
@@ -111,8 +113,37 @@ static void
 load_keys(BwWork *work, void *arg)
 {
 	BwListenerKey *keys;
+	BwCaller   *callers;
 	int			count;
 
 	keys = bw_store_keys(&count);
 	bw_listener_set_keys(work->listener, keys, count);
+	callers = bw_store_callers(&count);
+	keep_callers(work, callers, count);
+}
+
+/* Results live in the memory of the lap; these are for all callbacks to come. */
+static void
+keep_callers(BwWork *work, const BwCaller *callers, int count)
+{
+	MemoryContext old;
+
+	if (work->callers_cxt == NULL)
+		work->callers_cxt = AllocSetContextCreate(work->cxt, "bandwidth callers",
+												  ALLOCSET_SMALL_SIZES);
+	work->caller_count = 0;
+	MemoryContextReset(work->callers_cxt);
+	old = MemoryContextSwitchTo(work->callers_cxt);
+	work->callers = palloc(sizeof(BwCaller) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		BwCaller   *copy = &work->callers[i];
+
+		*copy = callers[i];
+		copy->account_id = pstrdup(copy->account_id);
+		if (copy->bandwidth_subscription_id != NULL)
+			copy->bandwidth_subscription_id = pstrdup(copy->bandwidth_subscription_id);
+	}
+	work->caller_count = count;
+	MemoryContextSwitchTo(old);
 }

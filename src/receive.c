@@ -68,6 +68,10 @@ static void apply_inbox(BwWork *work, void *arg);
 static void postpone(BwWork *work, void *arg);
 static void apply(BwWork *work, Batch *batch);
 static void decode(Batch *batch, int i);
+static void check_caller(const BwWork *work, BwIncoming *item,
+						 const BwNotification *notification);
+static bool speaks_for(const BwWork *work, const BwIncoming *item,
+					   const BwRequestRow *request);
 static void apply_one(Batch *batch, int i, const BwRequestRow *request,
 					  const BwMember *members, int member_count,
 					  List **believed, List **doubted);
@@ -314,6 +318,7 @@ apply(BwWork *work, Batch *batch)
 
 		if (batch->notifications[i] == NULL)
 			continue;
+		check_caller(work, item, batch->notifications[i]);
 		for (int j = 0; j < request_count && match == NULL; j++)
 			if (requests[j].bandwidth_order_id && item->bandwidth_order_id &&
 				strcmp(requests[j].bandwidth_order_id, item->bandwidth_order_id) == 0)
@@ -322,7 +327,7 @@ apply(BwWork *work, Batch *batch)
 			if (requests[j].bandwidth_order_id == NULL && item->customer_order_id &&
 				strcmp(requests[j].customer_order_id, item->customer_order_id) == 0)
 				match = &requests[j];
-		if (match == NULL)
+		if (match == NULL || !speaks_for(work, item, match))
 			orphan(item);
 		else
 			apply_one(batch, i, match, members, member_count, &believed, &doubted);
@@ -397,6 +402,38 @@ decode(Batch *batch, int i)
 	item->bandwidth_order_id = notification->order_id;
 	item->customer_order_id = notification->customer_order_id;
 	item->bandwidth_status = notification->status;
+}
+
+static const BwCaller *
+caller_of(const BwWork *work, const BwIncoming *item)
+{
+	for (int i = 0; i < work->caller_count; i++)
+		if (work->callers[i].subscription_id == item->subscription_id)
+			return &work->callers[i];
+	return NULL;
+}
+
+/* A subscription other than that of the credentials is not believed. */
+static void
+check_caller(const BwWork *work, BwIncoming *item, const BwNotification *notification)
+{
+	const BwCaller *caller = caller_of(work, item);
+
+	if (caller == NULL || caller->bandwidth_subscription_id == NULL ||
+		notification->subscription_id == NULL ||
+		strcmp(caller->bandwidth_subscription_id, notification->subscription_id) == 0)
+		return;
+	item->authenticated = false;
+	item->note = "its SubscriptionId is not that of the credentials";
+}
+
+/* One account's callbacks say nothing about another's orders. */
+static bool
+speaks_for(const BwWork *work, const BwIncoming *item, const BwRequestRow *request)
+{
+	const BwCaller *caller = caller_of(work, item);
+
+	return caller == NULL || strcmp(caller->account_id, request->account_id) == 0;
 }
 
 static void

@@ -38,7 +38,7 @@ static BwStatement inbox = {
 	"  ORDER BY notification_id"
 	"  LIMIT $1"
 	" FOR NO KEY UPDATE SKIP LOCKED)"
-	"SELECT n.id, n.body, i.tries"
+	"SELECT n.id, n.body, i.tries, n.subscription_id"
 	"  FROM i JOIN bw_notifications AS n ON n.id = i.notification_id"
 	" ORDER BY n.id",
 	.nargs = 1,
@@ -171,6 +171,15 @@ static BwStatement keys = {
 	.nargs = 0
 };
 
+static BwStatement callers = {
+	.text =
+	"SELECT DISTINCT s.id, s.account_id, s.bandwidth_subscription_id"
+	"  FROM bw_callback_keys AS k"
+	"  JOIN bw_subscriptions AS s ON s.id = k.subscription_id"
+	" WHERE s.home = (SELECT i.home FROM bw_identity AS i)",
+	.nargs = 0
+};
+
 static BwStatement subscribe = {
 	.text =
 	"WITH s AS ("
@@ -269,6 +278,7 @@ bw_store_inbox(int limit, int *count, TimestampTz *next_due)
 		items[i].body = VARDATA_ANY(body);
 		items[i].body_len = VARSIZE_ANY_EXHDR(body);
 		items[i].tries = bw_store_int32(i, 2);
+		items[i].subscription_id = bw_store_is_null(i, 3) ? 0 : bw_store_int64(i, 3);
 	}
 	bw_store_run(&next_inbox, NULL, NULL);
 	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
@@ -426,6 +436,22 @@ bw_store_keys(int *count)
 			continue;
 		memcpy(list[i].salt, VARDATA_ANY(salt), BW_LISTENER_SALT_LEN);
 		memcpy(list[i].hash, VARDATA_ANY(hash), BW_LISTENER_HASH_LEN);
+	}
+	return list;
+}
+
+BwCaller *
+bw_store_callers(int *count)
+{
+	BwCaller   *list;
+
+	*count = (int) bw_store_run(&callers, NULL, NULL);
+	list = palloc(sizeof(BwCaller) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		list[i].subscription_id = bw_store_int64(i, 0);
+		list[i].account_id = bw_store_text(i, 1);
+		list[i].bandwidth_subscription_id = bw_store_text(i, 2);
 	}
 	return list;
 }

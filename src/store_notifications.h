@@ -92,6 +92,16 @@ extern void bw_store_add_key(int64 subscription_id, const char *path,
 							 const uint8 *salt, const uint8 *hash);
 extern BwListenerKey *bw_store_keys(int *count);
 
+/* For whom callbacks with a subscription's credentials may speak. */
+typedef struct BwCaller
+{
+	int64		subscription_id;	/* bw_subscriptions.id */
+	char	   *account_id;
+	char	   *bandwidth_subscription_id;	/* NULL: not known yet */
+} BwCaller;
+
+extern BwCaller *bw_store_callers(int *count);
+
 typedef struct BwNewSubscription
 {
 	const char *server;

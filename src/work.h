@@ -66,6 +66,9 @@ typedef struct BwWork
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
 	int			error_code;		/* of the last transaction that failed */
 	bool		fenced;			/* this database is a copy */
+	struct BwCaller *callers;	/* whose callbacks come; in callers_cxt */
+	int			caller_count;
+	MemoryContext callers_cxt;
 	bool		callbacks_come; /* a callback was believed since start */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */
 } BwWork;
