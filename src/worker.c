@@ -54,6 +54,7 @@
 #include "store.h"
 #include "store_notifications.h"
 #include "store_orders.h"
+#include "store_queue.h"
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
@@ -207,7 +208,10 @@ check_identity(BwWork *work, void *arg)
 	work->fenced = fenced;
 }
 
-/* What was being sent when a worker ended before has an unknown outcome. */
+/*
+ * What was being sent when a worker ended before has an unknown outcome; what
+ * it was searching for, nobody searches for.
+ */
 static void
 prepare(BwWork *work, void *arg)
 {
@@ -215,6 +219,7 @@ prepare(BwWork *work, void *arg)
 	if (work->fenced)
 		return;
 	bw_store_forget_sends();
+	bw_store_forget_searches();
 }
 
 static void

@@ -32,6 +32,13 @@ use Test::More;
 my $ALL   = 'coalesced, direct, explicit, searched';
 my @STEPS = (
 	{
+		name    => 'search answered',
+		kinds   => ['searched'],
+		trap    => 'number',
+		trapped => 1,
+		unknown => '',
+	},
+	{
 		name    => 'being claimed',
 		kinds   => [ 'coalesced', 'direct', 'explicit' ],
 		trap    => 'worker SENDING',
