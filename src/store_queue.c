@@ -278,6 +278,11 @@ static BwStatement search_later = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID}
 };
 
+static BwStatement forget_searches = {
+	.text = "UPDATE bw_queue SET due_at = now() WHERE search AND due_at > now()",
+	.nargs = 0
+};
+
 /* Numbers in the order of the search; none that an open order wants. */
 static BwStatement assign = {
 	.text =
@@ -817,6 +822,12 @@ bw_store_search_later(int64 order_id, TimestampTz at)
 	Datum		v[2] = {Int64GetDatum(order_id), TimestampTzGetDatum(at)};
 
 	bw_store_run(&search_later, v, NULL);
+}
+
+void
+bw_store_forget_searches(void)
+{
+	bw_store_run(&forget_searches, NULL, NULL);
 }
 
 int

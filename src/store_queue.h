@@ -90,6 +90,9 @@ extern BwSearchRow *bw_store_due_searches(int limit, int *count,
 										  TimestampTz *next_due);
 extern void bw_store_search_later(int64 order_id, TimestampTz at);
 
+/* No search is under way: all that wait are due. */
+extern void bw_store_forget_searches(void);
+
 /*
  * Give the order "quantity" of these numbers that no other open order wants,
  * fewer if that is allowed, and a request, and queue it.  Returns how many it

@@ -55,6 +55,7 @@
 #include "store.h"
 #include "store_notifications.h"
 #include "store_orders.h"
+#include "store_queue.h"
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
@@ -212,7 +213,8 @@ check_identity(BwWork *work, void *arg)
 
 /*
  * What was being sent when a worker ended before has an unknown outcome; what
- * another timeline may have sent is in doubt.
+ * it was searching for, nobody searches for; what another timeline may have
+ * sent is in doubt.
  */
 static void
 prepare(BwWork *work, void *arg)
@@ -221,6 +223,7 @@ prepare(BwWork *work, void *arg)
 	if (work->fenced)
 		return;
 	bw_store_forget_sends();
+	bw_store_forget_searches();
 	bw_timeline_check(work);
 }
 

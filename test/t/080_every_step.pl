@@ -10,29 +10,48 @@ use strict;
 use warnings;
 
 use BwTest;
+use List::Util qw(sum);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 # Steps of an order.  Keys:
-#   faults     of the sandbox's, for POSTs of orders (class ORDER by default)
+#   kinds      of orders that come there; all, unless given
+#   faults     of the sandbox's, for POSTs of orders
 #   config     of the sandbox
 #   callbacks  is there a subscription?
 #   trap       which change of the order the worker is stopped in; a step
 #              without "trapped" is held by its fault or lock, and an ERROR then
-#              comes with the next change
+#              comes with that change
 #   locked     its rows are locked once it is RECEIVED
+#   reached    are all orders there?
 #   posts      how often the request is sent in all (orders of exact numbers)
 #   unknown    the kinds whose outcome was unknown at a time
+#   answers    what is answered to the callbacks
 #   undecided  what a person does about a direct order
 #   hits       how many requests an ERROR strikes one by one
 my $ALL   = 'coalesced, direct, explicit, searched';
 my @STEPS = (
 	{
+		name    => 'search answered',
+		kinds   => ['searched'],
+		trap    => 'number',
+		trapped => 1,
+		unknown => '',
+	},
+	{
 		name    => 'being claimed',
+		kinds   => [ 'coalesced', 'direct', 'explicit' ],
 		trap    => 'worker SENDING',
 		trapped => 1,
 		unknown => '',
 		hits    => 1,
+	},
+	{
+		name    => 'being claimed, once searched',
+		kinds   => ['searched'],
+		trap    => 'worker SENDING',
+		trapped => 1,
+		unknown => '',
 	},
 	{
 		name      => 'claimed',
@@ -85,7 +104,7 @@ my @STEPS = (
 		config    => { order_delay_ms => 1500 },
 		locked    => 1,
 		trap      => 'poll COMPLETE',
-		reached   => \&all_kept,
+		reached   => sub { all_kept($_[0]) && count_of($_[0], 'RECEIVED') == orders_in($_[0]) },
 		unknown   => '',
 		answers   => qr/^200 200 200 200$/,
 	},
@@ -108,6 +127,15 @@ my @STEPS = (
 		unknown   => 'direct',
 		answers   => qr/^200 200 200 200$/,
 		hits      => 1,
+	},
+	{
+		name      => 'sent again',
+		faults    => [ { kind => 'reset_before', count => 4 }, { kind => 'hang_after' } ],
+		trap      => 'look-up COMPLETE',
+		reached   => sub { stored($_[0]) == 3 },
+		posts     => 2,
+		undecided => 'resolve',
+		hits      => 3,
 	});
 
 # Ways to stop the worker there; "raise": by what the traps do, "wait" else.
@@ -117,19 +145,21 @@ my @WAYS = (
 	{ name => 'SIGKILL',        stop => \&kill_workers },
 	{ name => 'immediate stop', stop => \&stop_server });
 
-# Kinds of orders; each gets a block of numbers, NPA-NXX.
+# Kinds of orders, and how many are made; each kind has a block of numbers (NPA-NXX).
 my %KINDS = (
 	explicit  => "SELECT DISTINCT id FROM bw_order(ARRAY['%s0000', '%1\$s0001'])",
 	coalesced => "SELECT o.id FROM generate_series(%s0000, %1\$s0002) AS n, bw_order(ARRAY[n::text]) AS o",
 	searched  => "SELECT id FROM bw_order_search(npanxx => '%s', quantity => 2)",
 	direct    => "SELECT id FROM bw_order_search(npanxx => '%s', quantity => 2, direct => true)");
 
+my %COUNTS = (explicit => 1, coalesced => 3, searched => 1, direct => 1);
+
 # A request that hangs is given up within the ERROR's round only.
-my $PATIENT   = '60s';
+my $PATIENT   = '300s';
 my $IMPATIENT = '2s';
 
 my $node = bw_node('main',
-	conf => [ "bandwidth.look_up_delays = '0.1,0.4,0.8,0.8'", "bandwidth.poll_schedule = '2,0.3,0.5,1,1,1,1,1'",
+	conf => [ "bandwidth.look_up_delays = '0.1,0.3,0.6,0.6'", "bandwidth.poll_schedule = '0.1,0.2,0.5,1,1,1,1,1'",
 		"bandwidth.coalesce_delay = '50ms'", 'restart_after_crash = on', 'max_prepared_transactions = 20' ]);
 my $round = 0;
 
@@ -142,7 +172,6 @@ foreach my $way (@WAYS)
 {
 	$round++;
 	begin($_, $way) foreach @STEPS;
-	go($_, $way) foreach @STEPS;
 	arrive($_, $way) foreach @STEPS;
 	$way->{stop}->();
 	settle($_, "$_->{name}, $way->{name}") foreach @STEPS;
@@ -166,12 +195,14 @@ sub prepare_step
 	my ($step) = @_;
 	my $database = $step->{database};
 
+	$step->{kinds} //= [ sort keys %KINDS ];
 	$step->{sandbox} = start_sandbox('order-delay' => 50);
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	set_port($step) if $step->{callbacks};
 	sql($step, 'CREATE EXTENSION bandwidth');
 	create_account($node, $database, sandbox => $step->{sandbox},
 		server => { requests_per_minute => 1000000, burst => 1000000, connect_timeout => '1s',
-			request_timeout => $PATIENT, ordering => 'hold' });
+			request_timeout => $PATIENT });
 	sql($step, q{
 		CREATE SCHEMA steps;
 		CREATE TABLE steps.orders (id bigint PRIMARY KEY, kind text NOT NULL, round int NOT NULL);
@@ -200,6 +231,14 @@ sub prepare_step
 		CREATE TRIGGER trap BEFORE INSERT ON bw_order_events
 		 FOR EACH ROW EXECUTE FUNCTION steps.at_event();
 
+		CREATE FUNCTION steps.at_number() RETURNS trigger AS $$
+		BEGIN
+			PERFORM steps.stand('number', NEW.order_id);
+			RETURN NEW;
+		END $$ LANGUAGE plpgsql;
+		CREATE TRIGGER trap BEFORE INSERT ON bw_order_numbers
+		 FOR EACH ROW EXECUTE FUNCTION steps.at_number();
+
 		-- the last statement before the commit after which a callback is answered
 		CREATE FUNCTION steps.at_callback() RETURNS trigger AS $$
 		BEGIN
@@ -215,40 +254,60 @@ sub prepare_step
 	return;
 }
 
+# Before there is a worker, which would have to start again.
+sub set_port
+{
+	my ($step) = @_;
+
+	$step->{port} = free_port();
+	sql($step, "ALTER DATABASE $step->{database} SET bandwidth.listen_port = $step->{port}");
+	# not before the callback
+	sql($step, "ALTER DATABASE $step->{database} SET bandwidth.poll_schedule = '3,0.2,0.5,1,1,1,1,1'");
+	return;
+}
+
 sub subscribe
 {
 	my ($step) = @_;
-	my $port = free_port();
 
-	sql($step, "ALTER DATABASE $step->{database} SET bandwidth.listen_port = $port");
-	sql($step, "SELECT bw_subscribe('http://127.0.0.1:$port/bandwidth')");
+	sql($step, "SELECT bw_subscribe('http://127.0.0.1:$step->{port}/bandwidth')");
 	wait_until(sub { sql($step, 'SELECT state FROM bw_subscriptions') eq 'ACTIVE' }, "$step->{name}: subscribed");
 	return;
 }
 
 # --- to the step ---
 
-# A statement that orders one of each kind; rolled-back orders have blocks of their own.
-sub order_all
-{
-	my ($rolled_back) = @_;
-	my $block = 200 + 10 * $round + ($rolled_back ? 5 : 0);
-
-	return 'INSERT INTO steps.orders (kind, id, round) '
-	  . join(' UNION ALL ', map { "SELECT '$_', id, $round FROM (" . sprintf($KINDS{$_}, '919' . $block++) . ') AS o' } sort keys %KINDS);
-}
-
 sub begin
 {
 	my ($step, $way) = @_;
 	my $timeout = $way->{raise} ? $IMPATIENT : $PATIENT;
+	my $trap = $step->{trapped} || $way->{raise} ? trap($step, $way) : '';
 
 	$step->{sandbox}->clear_journal;
 	$step->{sandbox}->config(%{ $step->{config} }) if $step->{config};
+	$step->{sandbox}->fault(class => 'ORDER', method => 'POST', %$_) foreach @{ $step->{faults} // [] };
 	sql($step, "ALTER SERVER bandwidth OPTIONS (SET request_timeout '$timeout')");
-	sql($step, 'BEGIN; ' . order_all(1) . '; ROLLBACK');
-	sql($step, order_all(0));
+	sql($step, 'BEGIN; ' . order_all($step, 5) . '; ROLLBACK');
+	sql($step, 'BEGIN; ' . order_all($step, 0) . "; $trap; COMMIT");
+	lock_rows($step, "$step->{name}, $way->{name}") if $step->{locked};
 	return;
+}
+
+# A statement that orders of all kinds; what is rolled back has other blocks.
+sub order_all
+{
+	my ($step, $offset) = @_;
+	my $block = 919200 + 10 * $round + $offset;
+
+	return 'INSERT INTO steps.orders (kind, id, round) '
+	  . join(' UNION ALL ', map { "SELECT '$_', id, $round FROM (" . sprintf($KINDS{$_}, $block++) . ') AS o' } @{ $step->{kinds} });
+}
+
+sub orders_in
+{
+	my ($step) = @_;
+
+	return sum(map { $COUNTS{$_} } @{ $step->{kinds} });
 }
 
 # How many orders of this round are in this state.
@@ -259,34 +318,20 @@ sub count_of
 	return sql($step, "SELECT count(*) FROM steps.orders JOIN bw_orders USING (id) WHERE round = $round AND status = '$status'");
 }
 
-# They are approved in one statement, so that all kinds are at the step together.
-sub go
-{
-	my ($step, $way) = @_;
-
-	wait_until(sub { count_of($step, 'HELD') == 6 }, "$step->{name}, $way->{name}: all wait for approval");
-	$step->{sandbox}->fault(class => 'ORDER', method => 'POST', %$_) foreach @{ $step->{faults} // [] };
-	lay_trap($step, $way) if $step->{trapped} || $way->{raise};
-	sql($step, "SELECT bw_approve(id) FROM steps.orders WHERE round = $round");
-	lock_rows($step) if $step->{locked};
-	return;
-}
-
 # An ERROR strikes one order of each kind, and with it the request that it shares.
-sub lay_trap
+sub trap
 {
 	my ($step, $way) = @_;
 	my ($which, $fails) = $way->{raise} ? ('DISTINCT ON (kind)', 'true') : ('', 'false');
 
-	sql($step, "INSERT INTO steps.traps SELECT $which '$step->{trap}', id, $fails FROM steps.orders WHERE round = $round");
-	return;
+	return "INSERT INTO steps.traps SELECT $which '$step->{trap}', id, $fails FROM steps.orders WHERE round = $round";
 }
 
 sub lock_rows
 {
-	my ($step) = @_;
+	my ($step, $name) = @_;
 
-	wait_until(sub { count_of($step, 'RECEIVED') == 6 }, "$step->{name}: all are RECEIVED");
+	wait_until(sub { count_of($step, 'RECEIVED') == orders_in($step) }, "$name: all are RECEIVED");
 	sql($step, "BEGIN; SELECT id FROM bw_orders WHERE id IN (SELECT id FROM steps.orders WHERE round = $round) FOR UPDATE; PREPARE TRANSACTION '$step->{database}'");
 	return;
 }
@@ -320,7 +365,7 @@ sub all_posted
 {
 	my ($step) = @_;
 
-	return $step->{sandbox}->journal_count(class => 'ORDER', method => 'POST') == 4;
+	return $step->{sandbox}->journal_count(class => 'ORDER', method => 'POST') == @{ $step->{kinds} };
 }
 
 # This round's orders, as the sandbox has them.
@@ -333,20 +378,20 @@ sub stored
 	return grep { $ours{ $_->{customer_order_id} } } $step->{sandbox}->orders;
 }
 
-sub all_stored { my ($step) = @_; return stored($step) == 4; }
+sub all_stored { my ($step) = @_; return stored($step) == @{ $step->{kinds} }; }
 
 sub all_done
 {
 	my ($step) = @_;
 
-	return (grep { $_->{status} eq 'COMPLETE' } stored($step)) == 4;
+	return (grep { $_->{status} eq 'COMPLETE' } stored($step)) == @{ $step->{kinds} };
 }
 
 sub all_kept
 {
 	my ($step) = @_;
 
-	return answers($step) eq '200 200 200 200' && sql($step, "SELECT count(DISTINCT r.id) FROM bw_notifications AS n JOIN bw_requests AS r ON r.id = n.request_id WHERE r.members && ARRAY(SELECT id FROM steps.orders WHERE round = $round)") == 4;
+	return answers($step) eq '200 200 200 200' && sql($step, "SELECT count(DISTINCT r.id) FROM bw_notifications AS n JOIN bw_requests AS r ON r.id = n.request_id WHERE r.members && ARRAY(SELECT id FROM steps.orders WHERE round = $round)") == @{ $step->{kinds} };
 }
 
 # What was answered to this round's callbacks.
@@ -438,7 +483,7 @@ sub let_them_fail
 sub fail_and_go_on
 {
 	my ($step) = @_;
-	my $hits = $step->{hits} // 4;
+	my $hits = $step->{hits} // @{ $step->{kinds} };
 
 	wait_until(sub { hits($step) >= $hits }, "$step->{name}: $hits transactions failed");
 	sql($step, 'DELETE FROM steps.traps');
@@ -474,7 +519,7 @@ sub settle
 	decide($step, $name) if $step->{undecided};
 	wait_until(
 		sub { sql($step, "SELECT count(*) FROM bw_orders WHERE NOT is_final") eq '0' },
-		"$name: all orders are final", 120)
+		"$name: all orders are final", 90)
 	  or diag(sql($step, 'SELECT o.id, o.status, o.waiting_for, r.*, w.* FROM bw_open_orders AS o LEFT JOIN bw_requests AS r ON o.id = ANY (r.members) LEFT JOIN bw_open_requests AS w ON w.request_id = r.id'));
 	return;
 }
@@ -510,6 +555,7 @@ sub check
 	check_rows($step, $name);
 	check_posts($step, $name);
 	is_deeply(bought($step), rows_say($step), "$name: what was bought is what the rows say, each number once");
+	check_ids($step, $name);
 	check_rolled_back($step, $name);
 	like(answers($step), $step->{answers}, "$name: callbacks were answered as they were kept") if $step->{answers};
 	return;
@@ -518,11 +564,18 @@ sub check
 sub check_rows
 {
 	my ($step, $name) = @_;
-	my $direct = decision($step) eq 'failed' ? 'FAILED 0/2' : 'COMPLETE 2/2';
+	my %outcomes = (
+		explicit  => '1 explicit COMPLETE 2/2',
+		coalesced => '3 coalesced COMPLETE 1/1',
+		searched  => '1 searched COMPLETE 2/2',
+		direct    => '1 direct ' . (decision($step) eq 'failed' ? 'FAILED 0/2' : 'COMPLETE 2/2'));
 	my $unknown = $step->{unknown} // $ALL;
 
-	is(sql($step, "SELECT string_agg(DISTINCT o.kind || ' ' || status || ' ' || COALESCE(completed_quantity, 0) || '/' || quantity, ', ') FROM steps.orders AS o JOIN bw_orders USING (id) WHERE round = $round AND attention IS NULL"),
-		"coalesced COMPLETE 1/1, direct $direct, explicit COMPLETE 2/2, searched COMPLETE 2/2", "$name: rows are final and right");
+	is(sql($step, qq{
+		SELECT string_agg(concat_ws(' ', n, kind, status, attention), ', ' ORDER BY kind)
+		  FROM (SELECT count(*) AS n, o.kind, b.status || ' ' || b.completed_quantity || '/' || b.quantity AS status, b.attention
+		          FROM steps.orders AS o JOIN bw_orders AS b USING (id) WHERE o.round = $round GROUP BY 2, 3, 4) AS t}),
+		join(', ', map { $outcomes{$_} } @{ $step->{kinds} }), "$name: rows are final and right");
 	is(sql($step, "SELECT string_agg(DISTINCT kind, ', ') FROM steps.orders AS o JOIN bw_order_events AS e ON e.order_id = o.id WHERE round = $round AND e.status = 'UNKNOWN'") // '',
 		$unknown, "$name: unknown for a time: " . ($unknown || 'none'));
 	return;
@@ -532,14 +585,18 @@ sub check_rows
 sub check_posts
 {
 	my ($step, $name) = @_;
-	my $posts  = $step->{posts} // 1;
-	my $direct = decision($step) eq 'resend' ? 2 : 1;
+	my %posts = map { $_ => $step->{posts} // 1 } @{ $step->{kinds} };
 	my %attempts = map { split /\|/ } split /\n/,
 	  sql($step, "SELECT customer_order_id, attempts FROM bw_requests WHERE members && ARRAY(SELECT id FROM steps.orders WHERE round = $round)");
 	my %seen;
 
-	is(sql($step, "SELECT string_agg(kind || ' ' || n || ' ' || attempts, ', ' ORDER BY kind) FROM (SELECT o.kind, r.attempts, count(DISTINCT r.id) AS n FROM steps.orders AS o JOIN bw_orders AS b USING (id) JOIN bw_requests AS r ON r.id = b.request_id WHERE round = $round GROUP BY 1, 2) AS t"),
-		"coalesced 1 $posts, direct 1 $direct, explicit 1 $posts, searched 1 $posts", "$name: one request of each kind, sent as often as was needed");
+	$posts{direct} = decision($step) eq 'resend' ? 2 : 1 if $posts{direct};
+	is(sql($step, qq{
+		SELECT string_agg(concat_ws(' ', n, kind, attempts), ', ' ORDER BY kind)
+		  FROM (SELECT o.kind, r.attempts, count(DISTINCT r.id) AS n
+		          FROM steps.orders AS o JOIN bw_orders AS b USING (id) JOIN bw_requests AS r ON r.id = b.request_id
+		         WHERE o.round = $round GROUP BY 1, 2) AS t}),
+		join(', ', map { "1 $_ $posts{$_}" } @{ $step->{kinds} }), "$name: one request of each kind, sent as often as was needed");
 	$seen{ $_->{body} =~ m{<CustomerOrderId>(.*?)</CustomerOrderId>} ? $1 : '' }++ foreach $step->{sandbox}->journal(class => 'ORDER', method => 'POST');
 	is_deeply(\%seen, \%attempts, "$name: the sandbox saw those and no others");
 	return;
@@ -551,8 +608,8 @@ sub bought
 	my ($step) = @_;
 	my %numbers;
 
-	push @{ $numbers{ $_->{customer_order_id} } }, @{ $_->{completed} } foreach grep { $_->{status} ne 'FAILED' } $step->{sandbox}->orders;
-	return { map { $_ => join ' ', sort @{ $numbers{$_} } } keys %numbers };
+	push @{ $numbers{ $_->{customer_order_id} } }, @{ $_->{completed} } foreach $step->{sandbox}->orders;
+	return { map { $_ => join ' ', sort @{ $numbers{$_} } } grep { @{ $numbers{$_} } } keys %numbers };
 }
 
 # ... and in the tables.
@@ -564,12 +621,25 @@ sub rows_say
 		  sql($step, "SELECT r.customer_order_id, string_agg(n.telephone_number, ' ' ORDER BY n.telephone_number) FROM bw_orders AS o JOIN bw_order_numbers AS n ON n.order_id = o.id JOIN bw_requests AS r ON r.id = o.request_id WHERE n.status = 'COMPLETE' GROUP BY 1") };
 }
 
+# The order that a row names is the one of its request.
+sub check_ids
+{
+	my ($step, $name) = @_;
+	my %theirs = map { $_->{id} => $_->{customer_order_id} } $step->{sandbox}->orders;
+	my %ours = map { split /\|/ } split /\n/,
+	  sql($step, 'SELECT o.bandwidth_order_id, r.customer_order_id FROM bw_orders AS o JOIN bw_requests AS r ON r.id = o.request_id WHERE o.bandwidth_order_id IS NOT NULL');
+
+	is_deeply(\%ours, { map { $_ => $theirs{$_} } keys %ours }, "$name: the rows name the right orders");
+	is(scalar(keys %ours), scalar(keys %{ rows_say($step) }), "$name: each that got numbers names one");
+	return;
+}
+
 sub check_rolled_back
 {
 	my ($step, $name) = @_;
-	my $blocks = join '|', map { '919' . (205 + 10 * $round + $_) } 0 .. 3;
+	my $blocks = join '|', map { 919205 + 10 * $round + $_ } 0 .. 3;
 
-	is(sql($step, 'SELECT count(*) FROM bw_orders'), 6 * $round, "$name: no row of what was rolled back");
+	is(sql($step, 'SELECT count(*) FROM bw_orders'), orders_in($step) * $round, "$name: no row of what was rolled back");
 	is((grep { "$_->{query} $_->{body}" =~ /$blocks/ } $step->{sandbox}->journal), 0, "$name: and nothing of it was sent");
 	return;
 }
