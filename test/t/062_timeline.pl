@@ -349,6 +349,8 @@ $sandbox->restock($_) foreach @taken;
 	is($standby->safe_psql('postgres', $workers), 0, 'a standby has neither');
 	is($standby->safe_psql('postgres', "SELECT count(*) FROM bw_search('540551', quantity => 3)"), 3, 'a standby searches');
 	is($standby->safe_psql('postgres', "SELECT status FROM bw_fetch_order($failed)"), 'FAILED', 'and reads orders');
+	is($standby->safe_psql('postgres', q{SELECT string_agg("check", ',') FROM bw_check() WHERE NOT ok}), 'worker', 'bw_check() misses nothing but the worker');
+	is($standby->safe_psql('postgres', 'SELECT state FROM bw_stat_worker'), 'stopped', 'nor does bw_stat_worker');
 	foreach my $call ("bw_order(ARRAY['9192109999'])", "bw_order_search(npanxx => '919210')", "bw_cancel($failed)",
 		"bw_recheck($failed)", 'bw_pause()', 'bw_resume()', "bw_receive('x')",
 		"bw_subscribe(email => 'someone\@example.com', digest => 'DAILY')")
