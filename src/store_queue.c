@@ -272,6 +272,15 @@ static BwStatement next_search = {
 	.nargs = 0
 };
 
+static BwStatement lock_search = {
+	.text =
+	"SELECT FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
+	" WHERE q.order_id = $1 AND q.search AND o.status = 'QUEUED'"
+	" FOR NO KEY UPDATE OF q, o SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static BwStatement search_later = {
 	.text = "UPDATE bw_queue SET due_at = $2 WHERE order_id = $1 AND search",
 	.nargs = 2,
@@ -344,7 +353,7 @@ static BwStatement wait_for = {
 };
 
 /*
- * What waited for these orders is free again, except an order for one number
+ * What waited for these orders, and is locked by nobody, is free again, except an order for one number
  * that the first one got: that would only fail.  The first one is named to
  * those who may see it.
  */
@@ -353,7 +362,8 @@ static BwStatement release_waiting = {
 	"WITH w AS ("
 	" SELECT q.order_id, r.members FROM bw_queue AS q"
 	"   LEFT JOIN bw_requests AS r ON r.id = q.request_id"
-	"  WHERE q.waits_for = ANY ($1) FOR UPDATE OF q),"
+	"   JOIN bw_orders AS x ON x.id = q.order_id"
+	"  WHERE q.waits_for = ANY ($1) FOR NO KEY UPDATE OF x, q SKIP LOCKED),"
 	"lost AS ("
 	" SELECT o.id, o.request_id, min(f.id) AS first,"
 	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
@@ -369,7 +379,8 @@ static BwStatement release_waiting = {
 	"  WHERE waits_for = ANY ($1) AND order_id IN (SELECT id FROM lost)),"
 	"u AS ("
 	" UPDATE bw_queue SET waits_for = NULL"
-	"  WHERE waits_for = ANY ($1) AND order_id NOT IN (SELECT id FROM lost)),"
+	"  WHERE waits_for = ANY ($1) AND order_id IN (SELECT order_id FROM w)"
+	"    AND order_id NOT IN (SELECT id FROM lost)),"
 	"n AS ("
 	" UPDATE bw_order_numbers SET status = 'FAILED', error_code = '5005',"
 	"        error_text = 'ordered already'"
@@ -451,14 +462,20 @@ static BwStatement queued_ids = {
 	.argtypes = {TEXTOID, TEXTOID, INT4OID}
 };
 
-/* As many as there is room for, oldest first. */
+/*
+ * As many as there is room for, oldest first.  What a user has locked, because
+ * he is cancelling it, waits for another time.
+ */
 static BwStatement release_held = {
 	.text =
-	"WITH c AS ("
-	" SELECT order_id, sum(quantity) OVER (ORDER BY order_id) AS total"
-	"   FROM (SELECT order_id, quantity FROM bw_held"
-	"          WHERE server = $1 AND reason = 'day limit'"
-	"          ORDER BY order_id LIMIT 5000) AS t),"
+	"WITH t AS MATERIALIZED ("
+	" SELECT h.order_id, h.quantity"
+	"   FROM bw_held AS h JOIN bw_orders AS o ON o.id = h.order_id"
+	"  WHERE h.server = $1 AND h.reason = 'day limit'"
+	"  ORDER BY h.order_id LIMIT least($2, 5000)"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED),"
+	"c AS ("
+	" SELECT order_id, sum(quantity) OVER (ORDER BY order_id) AS total FROM t),"
 	"h AS ("
 	" DELETE FROM bw_held AS h USING c"
 	"  WHERE h.order_id = c.order_id AND c.total <= $2"
@@ -814,6 +831,14 @@ bw_store_due_searches(int limit, int *count, TimestampTz *next_due)
 	bw_store_run(&next_search, NULL, NULL);
 	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
 	return rows;
+}
+
+bool
+bw_store_lock_search(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	return bw_store_run(&lock_search, v, NULL) > 0;
 }
 
 void

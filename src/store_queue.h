@@ -88,6 +88,12 @@ typedef struct BwSearchRow
 /* Those whose time has come, and when the next one's has. */
 extern BwSearchRow *bw_store_due_searches(int limit, int *count,
 										  TimestampTz *next_due);
+
+/*
+ * Lock an order that a search was made for; false: it waits for none any more,
+ * or somebody has locked it.
+ */
+extern bool bw_store_lock_search(int64 order_id);
 extern void bw_store_search_later(int64 order_id, TimestampTz at);
 
 /* No search is under way: all that wait are due. */

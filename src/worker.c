@@ -75,7 +75,7 @@
 /* Old notifications are looked for this often. */
 #define CLEANING_MS 60000
 /* A NOTIFY is a hint: it is not worth a longer wait. */
-#define NOTIFY_LOCK_TIMEOUT "100ms"
+#define NOTIFY_LOCK_TIMEOUT_MS 100
 /* Finished calls that share a transaction. */
 #define FINISHED_MAX 256
 #define MAX_SOCKETS 1000
@@ -513,8 +513,7 @@ notify_all(BwWork *work, void *arg)
 	ListCell   *lc;
 
 	/* Who commits with a NOTIFY, and waits for a standby, locks out others. */
-	(void) set_config_option("lock_timeout", NOTIFY_LOCK_TIMEOUT, PGC_SUSET,
-							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	bw_store_lock_timeout(NOTIFY_LOCK_TIMEOUT_MS);
 	foreach(lc, work->moved)
 	{
 		BwMoved    *moved = lfirst(lc);
