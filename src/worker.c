@@ -88,6 +88,7 @@ typedef struct Clock
 } Clock;
 
 static void start(Oid database);
+static void leave_port(int code, Datum arg);
 static void give_memory_back(void);
 static void override_settings(void);
 static void check_identity(BwWork *work, void *arg);
@@ -122,10 +123,21 @@ bw_worker_main(Datum main_arg)
 	work->api = bw_api_create(work->cxt, MAX_SOCKETS);
 	work->keys_changed = true;
 	work->waiting = true;
+	before_shmem_exit(leave_port, PointerGetDatum(work));
 	MemoryContextSwitchTo(work->lap);
 	if (bw_work_transaction(work, prepare, NULL, "starting"))
 		main_loop(work);
 	proc_exit(0);
+}
+
+/* Before the slot is given back: the next worker wants the port at once. */
+static void
+leave_port(int code, Datum arg)
+{
+	BwWork	   *work = (BwWork *) DatumGetPointer(arg);
+
+	if (work->listener != NULL)
+		bw_listener_leave_port(work->listener);
 }
 
 static void
