@@ -361,6 +361,14 @@ static BwStatement refuse_search = {
 	.argtypes = {INT8OID, TEXTOID, TEXTOID}
 };
 
+static BwStatement put_off = {
+	.text =
+	"UPDATE bw_queue SET due_at = $4"
+	" WHERE server = $1 AND ordered_by = $2 AND order_id = $3",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID}
+};
+
 static BwStatement wait_for = {
 	.text =
 	"UPDATE bw_queue AS q SET waits_for = w.blocked_by"
@@ -908,6 +916,16 @@ bw_store_refuse_search(int64 order_id, const char *code, const char *text)
 		v[1] = CStringGetTextDatum(code);
 	v[2] = CStringGetTextDatum(text);
 	bw_store_run(&refuse_search, v, nulls);
+}
+
+void
+bw_store_put_off(const BwGroup *group, int64 order_id, TimestampTz due_at)
+{
+	Datum		v[4] = {CStringGetTextDatum(group->server),
+		CStringGetTextDatum(group->ordered_by), Int64GetDatum(order_id),
+	TimestampTzGetDatum(due_at)};
+
+	bw_store_run(&put_off, v, NULL);
 }
 
 void
