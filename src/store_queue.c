@@ -545,13 +545,15 @@ static BwStatement spend = {
 
 static BwStatement spent = {
 	.text =
-	"WITH gone AS ("
-	" DELETE FROM bw_spending"
-	"  WHERE server = $1 AND minute <= now() - interval '1 day')"
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
 	" WHERE server = $1 AND minute > now() - interval '1 day'",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
+};
+
+static BwStatement forget_spending = {
+	.text = "DELETE FROM bw_spending WHERE minute <= now() - interval '1 day'",
+	.nargs = 0
 };
 
 static BwStatement pauses = {
@@ -1010,6 +1012,12 @@ bw_store_spend(const char *server, int numbers)
 	Datum		v[2] = {CStringGetTextDatum(server), Int32GetDatum(numbers)};
 
 	bw_store_run(&spend, v, NULL);
+}
+
+void
+bw_store_forget_spending(void)
+{
+	bw_store_run(&forget_spending, NULL, NULL);
 }
 
 int64

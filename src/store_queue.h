@@ -175,6 +175,9 @@ extern int64 *bw_store_release_held(const char *server, int64 room, int *count);
 extern void bw_store_spend(const char *server, int numbers);
 extern int64 bw_store_spent(const char *server);
 
+/* Minutes that count no more. */
+extern void bw_store_forget_spending(void);
+
 /* Why a server, or a role's orders on it, are not sent. */
 typedef struct BwPause
 {
