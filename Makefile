@@ -22,7 +22,7 @@ OURS = check demo unit fuzz lint format format-check bench callback-load sandbox
 
 ifneq ($(or $(filter-out $(OURS),$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,all)),)
 
-LIBRARIES = libcurl libxml-2.0 libmicrohttpd
+LIBRARIES = libcurl libxml-2.0 libmicrohttpd gnutls
 
 # The server's and the libraries' headers are not ours to keep free of
 # warnings: system headers.  -MMD writes each object's list of our headers.

@@ -16,7 +16,6 @@
 #define ID_LEN 36
 
 /* Rows of one page of a list, at most. */
-#define LIST_MAX 1000
 
 typedef struct Order
 {
@@ -813,8 +812,8 @@ read_listing(const Request *request, Listing *l)
 		? NULL : parameter(request, "customerOrderId");
 	l->status = parameter(request, "status");
 	l->size = parameter_int(request, "size", 300);
-	if (l->size < 1 || l->size > LIST_MAX)
-		l->size = LIST_MAX;
+	if (l->size < 1 || l->size > config.list_max)
+		l->size = config.list_max;
 	l->lag_ms = fault_is(fault, "list_lag") ? fault->delay_ms : config.list_lag_ms;
 }
 

@@ -62,6 +62,7 @@ typedef struct Config
 	bool		eager_credentials;	/* callbacks carry them at once */
 	bool		callbacks;
 	long		list_lag_ms;
+	long		list_max;		/* rows of a page of orders, at the most */
 	bool		gzip;
 	long		seed;			/* of the faults to come */
 } Config;

@@ -58,6 +58,9 @@ typedef struct Recording
 	List	   *moved;
 } Recording;
 
+static void settle(BwWork *work, Recording *recording, const BwSettlement *items,
+				   int count);
+
 BwTask *
 bw_bulk_create(BwWork *work, const BwRequestRow *const *requests, int count)
 {
@@ -227,5 +230,21 @@ record(BwWork *work, void *arg)
 		item->step = "detail";
 		item->due_at = GetCurrentTimestamp();
 	}
-	recording->moved = bw_settle(items, count);
+	settle(work, recording, items, count);
+}
+
+/* Those that cannot be recorded are read by themselves, later. */
+static void
+settle(BwWork *work, Recording *recording, const BwSettlement *items, int count)
+{
+	bool	   *failed = palloc(sizeof(bool) * Max(count, 1));
+
+	recording->moved = bw_settle_each(work, items, count, failed);
+	for (int i = 0; i < count; i++)
+	{
+		TimestampTz due = bw_work_back_off(items[i].request->tries);
+
+		if (failed[i])
+			bw_store_schedule(&items[i].request->id, "detail", &due, 1);
+	}
 }

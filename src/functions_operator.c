@@ -77,7 +77,7 @@ bw_resume(PG_FUNCTION_ARGS)
 static BwOrderRow *
 operators_order(int64 id, Oid role)
 {
-	BwOrderRow *order = bw_store_order(id, InvalidOid);
+	BwOrderRow *order = bw_store_own_order(id, InvalidOid);
 	BwServer   *server = bw_config_server_if_exists(order->server);
 
 	if (server != NULL)
@@ -94,7 +94,6 @@ bw_approve(PG_FUNCTION_ARGS)
 	bool		done;
 
 	bw_store_enter(&scope);
-	bw_store_require_identity();
 	done = bw_store_approve(operators_order(PG_GETARG_INT64(0), role)->id);
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
@@ -121,7 +120,6 @@ bw_resolve(PG_FUNCTION_ARGS)
 				 errmsg("unrecognized action: \"%s\"", action),
 				 errhint("Actions are \"resend\" and \"failed\".")));
 	bw_store_enter(&scope);
-	bw_store_require_identity();
 	order = operators_order(PG_GETARG_INT64(0), role);
 	done = resend ? bw_store_resend(order->id, order->request_id)
 		: bw_store_give_up(order->id, order->request_id,
@@ -142,7 +140,6 @@ bw_adopt(PG_FUNCTION_ARGS)
 	bool		done;
 
 	bw_store_enter(&scope);
-	bw_store_require_identity();
 	order = operators_order(PG_GETARG_INT64(0), role);
 	if (bw_store_is_bound(bandwidth_order_id, order->request_id))
 		ereport(ERROR,
@@ -168,8 +165,7 @@ bw_close_order(PG_FUNCTION_ARGS)
 	bool		done;
 
 	bw_store_enter(&scope);
-	bw_store_require_identity();
-	order = bw_store_order(PG_GETARG_INT64(0), role);
+	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	done = order->status == BW_ORDER_BACKORDERED &&
 		bw_store_close_order(order->request_id);
 	bw_store_leave(&scope);

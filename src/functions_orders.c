@@ -174,8 +174,7 @@ bw_cancel(PG_FUNCTION_ARGS)
 	bool		cancelled;
 
 	bw_store_enter(&scope);
-	bw_store_require_identity();
-	order = bw_store_order(PG_GETARG_INT64(0), role);
+	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	cancelled = bw_store_cancel_order(order->id);
 	bw_store_leave(&scope);
 	PG_RETURN_BOOL(cancelled);
@@ -190,8 +189,7 @@ bw_recheck(PG_FUNCTION_ARGS)
 	bool		open;
 
 	bw_store_enter(&scope);
-	bw_store_require_identity();
-	order = bw_store_order(PG_GETARG_INT64(0), role);
+	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	open = bw_store_recheck(order->request_id);
 	bw_store_leave(&scope);
 	if (open)

@@ -182,7 +182,7 @@ start_workers(void)
 		if (bw_registry_worker_state(database, &pid, &since) == BW_WORKER_RUNNING)
 			continue;
 		if (list_member_oid(visited, database) &&
-			!bw_registry_worker_failed(database))
+			!bw_registry_worker_comes_back(database))
 			continue;
 		if (start_worker(database))
 		{

@@ -13,10 +13,14 @@
  *	- Nothing may throw inside a callback of libmicrohttpd: there, memory comes
  *	  from malloc, and the hash context was made when the port was opened.
  *	- Its time-out counts inactivity only; a byte a second would hold a
- *	  connection for ever.  Each connection has a deadline of ours, checked
- *	  when it makes progress and by a sweep.
+ *	  connection for ever.  Each connection has a deadline of ours, for its
+ *	  headers as well, which a sweep looks after.
  *	- It accepts conflicting Content-Length headers, and Content-Length with
  *	  Transfer-Encoding: refused here.
+ *	- It closes connections beyond its limit without a word; ours is below that,
+ *	  so that the caller gets a 503.
+ *	- A daemon's certificate cannot be changed.  A new daemon takes over the
+ *	  listening socket, and the old one ends with its last connection.
  *
  * The only file that includes libmicrohttpd.
  *
@@ -26,6 +30,7 @@
 #include "postgres.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <sys/epoll.h>
@@ -41,16 +46,21 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "certificate.h"
 #include "listener.h"
+#include "logbook.h"
 
 #define MAX_ADDRESSES 8
 #define DEFAULT_CONNECTIONS 200
+#define DEFAULT_PER_ADDRESS 128
+/* Connections beyond the limit that are told so; more are just closed. */
+#define REFUSED_CONNECTIONS 56
+/* Daemons whose certificate was replaced, and that still have connections. */
+#define RETIRED_MAX 8
 #define DEFAULT_DEADLINE_MS 15000
 #define IDLE_TIMEOUT_S 60
 #define SWEEP_MS 1000
 #define MAX_CREDENTIALS 512
-#define LOG_LINES 16
-#define LOG_LINE_SIZE 200
 /* Peers whose wrong credentials were logged; each at most once a minute. */
 #define KNOWN_PEERS 64
 #define PEER_LOG_MS 60000
@@ -60,6 +70,18 @@ typedef int MhdResult;
 #else
 typedef enum MHD_Result MhdResult;
 #endif
+
+/* One connection, and what it is busy with. */
+typedef struct Connection
+{
+	dlist_node	node;			/* in connections */
+	BwListener *listener;
+	struct MHD_Connection *connection;
+	BwParked   *request;		/* NULL: headers are awaited */
+	bool		counted_fd;
+	bool		refused;		/* one too many: 503 */
+	long		until_ms;		/* closed then; LONG_MAX: it waits for us */
+} Connection;
 
 typedef enum ParkState
 {
@@ -71,15 +93,14 @@ typedef enum ParkState
 /* One request. */
 struct BwParked
 {
-	dlist_node	node;			/* in requests */
 	dlist_node	ready_node;		/* in ready, while waiting */
 	BwListener *listener;
+	Connection *owner;
 	struct MHD_Connection *connection;
 	ParkState	state;
 	bool		suspended;
 	int			refusal;		/* status decided on headers, 0: none */
 	int			status;
-	long		deadline_ms;
 	char	   *body;
 	size_t		len;
 	size_t		room;
@@ -104,10 +125,15 @@ struct BwListener
 	int			sockets[MAX_ADDRESSES];
 	struct MHD_Daemon *daemons[MAX_ADDRESSES];
 	int			count;
+	struct MHD_Daemon *retired[RETIRED_MAX];
+	int			retired_count;
 	int			counted_fds;
 	BwListenerKey *keys;		/* malloc'd */
 	int			key_count;
-	dlist_head	requests;
+	dlist_head	connections;
+	int			connection_count;
+	int			max_connections;
+	int			max_per_address;
 	dlist_head	ready;
 	int			deadline_ms;
 	long		next_sweep_ms;
@@ -116,23 +142,28 @@ struct BwListener
 	char	   *key;
 	ResourceOwner owner;		/* of the hash context */
 	pg_cryptohash_ctx *hash;
-	char		log[LOG_LINES][LOG_LINE_SIZE];
-	int			log_first;
-	int			log_count;
+	BwLogbook	log;
 	KnownPeer	peers[KNOWN_PEERS];
-	char		line[LOG_LINE_SIZE];	/* handed out by take_log */
 };
 
 static void listener_guard(void *arg);
 static int	open_socket(const char *address, int port, char *error, size_t size);
 static bool open_all(BwListener *listener, const BwListenerOptions *options,
 					 char *error, size_t size);
-static bool start_daemon(BwListener *listener, int i,
-						 const BwListenerOptions *options, char *error, size_t size);
-static char *read_pem(const char *path, char *error, size_t size);
+static bool read_certificate(const char *cert_file, const char *key_file,
+							 char **cert, char **key, char *error, size_t size);
+static struct MHD_Daemon *start_daemon(BwListener *listener, int socket,
+									   const char *cert, const char *key,
+									   char *error, size_t size);
+static void discard(struct MHD_Daemon *daemon);
+static void retire(BwListener *listener, struct MHD_Daemon *daemon);
+static void run_retired(BwListener *listener);
+static bool same_text(const char *a, const char *b);
 static MhdResult handle(void *arg, struct MHD_Connection *connection,
 						const char *url, const char *method, const char *version,
 						const char *data, size_t *size, void **state);
+static void connected(void *arg, struct MHD_Connection *connection, void **state,
+					  enum MHD_ConnectionNotificationCode code);
 static void completed(void *arg, struct MHD_Connection *connection, void **state,
 					  enum MHD_RequestTerminationCode code);
 static void log_from_library(void *arg, const char *format, va_list args);
@@ -143,6 +174,7 @@ static int	judge_credentials(BwParked *request);
 static bool hash_matches(BwListener *listener, const BwListenerKey *key,
 						 const char *pair, size_t len);
 static bool take_data(BwParked *request, const char *data, size_t size);
+static MhdResult park(BwParked *request);
 static MhdResult answer(BwParked *request, int status);
 static void sweep(BwListener *listener);
 static void add_log(BwListener *listener, const char *format,...) pg_attribute_printf(2, 3);
@@ -159,7 +191,11 @@ bw_listener_open(const BwListenerOptions *options, char *error, size_t error_siz
 	for (int i = 0; i < MAX_ADDRESSES; i++)
 		listener->sockets[i] = -1;
 	listener->deadline_ms = options->deadline_ms ? options->deadline_ms : DEFAULT_DEADLINE_MS;
-	dlist_init(&listener->requests);
+	listener->max_connections = options->max_connections
+		? options->max_connections : DEFAULT_CONNECTIONS;
+	listener->max_per_address = options->max_per_address
+		? options->max_per_address : DEFAULT_PER_ADDRESS;
+	dlist_init(&listener->connections);
 	dlist_init(&listener->ready);
 	listener->guard.func = listener_guard;
 	listener->guard.arg = listener;
@@ -199,13 +235,9 @@ open_all(BwListener *listener, const BwListenerOptions *options,
 		return false;
 	}
 	listener->counted_fds++;
-	if (options->tls_cert_file != NULL && options->tls_cert_file[0] != '\0')
-	{
-		listener->cert = read_pem(options->tls_cert_file, error, size);
-		listener->key = listener->cert ? read_pem(options->tls_key_file, error, size) : NULL;
-		if (listener->key == NULL)
-			return false;
-	}
+	if (!read_certificate(options->tls_cert_file, options->tls_key_file,
+						  &listener->cert, &listener->key, error, size))
+		return false;
 	for (char *address = strtok_r(addresses, ", ", &position); address != NULL;
 		 address = strtok_r(NULL, ", ", &position))
 	{
@@ -217,7 +249,11 @@ open_all(BwListener *listener, const BwListenerOptions *options,
 			return false;
 		}
 		listener->sockets[i] = open_socket(address, options->port, error, size);
-		if (listener->sockets[i] < 0 || !start_daemon(listener, i, options, error, size))
+		if (listener->sockets[i] < 0)
+			return false;
+		listener->daemons[i] = start_daemon(listener, listener->sockets[i], listener->cert,
+											listener->key, error, size);
+		if (listener->daemons[i] == NULL)
 			return false;
 		listener->count++;
 	}
@@ -260,68 +296,152 @@ open_socket(const char *address, int port, char *error, size_t size)
 	return fd;
 }
 
+/* No file given: both are NULL, and the port speaks plain HTTP. */
 static bool
-start_daemon(BwListener *listener, int i, const BwListenerOptions *options,
+read_certificate(const char *cert_file, const char *key_file, char **cert, char **key,
+				 char *error, size_t size)
+{
+	*cert = *key = NULL;
+	if (cert_file == NULL || cert_file[0] == '\0')
+		return true;
+	*cert = bw_certificate_read("tls_cert_file", cert_file, error, size);
+	if (*cert != NULL)
+		*key = bw_certificate_read("tls_key_file", key_file, error, size);
+	if (*key != NULL && bw_certificate_usable(*cert, *key, time(NULL), error, size))
+		return true;
+	free(*cert);
+	free(*key);
+	*cert = *key = NULL;
+	return false;
+}
+
+static struct MHD_Daemon *
+start_daemon(BwListener *listener, int socket, const char *cert, const char *key,
 			 char *error, size_t size)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	const union MHD_DaemonInfo *info;
+	struct MHD_Daemon *daemon;
 	unsigned	flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-	int			connections = options->max_connections
-	? options->max_connections : DEFAULT_CONNECTIONS;
 	struct MHD_OptionItem items[] = {
-		{MHD_OPTION_HTTPS_MEM_CERT, 0, listener->cert},
-		{MHD_OPTION_HTTPS_MEM_KEY, 0, listener->key},
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, unconstify(char *, cert)},
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, unconstify(char *, key)},
 		{MHD_OPTION_END, 0, NULL}
 	};
 
-	if (listener->cert != NULL)
+	if (cert != NULL)
 		flags |= MHD_USE_TLS;
 	else
 		items[0].option = MHD_OPTION_END;
-	listener->daemons[i] =
-		MHD_start_daemon(flags, 0, NULL, NULL, handle, listener,
-						 MHD_OPTION_EXTERNAL_LOGGER, log_from_library, listener,
-						 MHD_OPTION_LISTEN_SOCKET, listener->sockets[i],
-						 MHD_OPTION_CONNECTION_LIMIT, (unsigned) connections,
-						 MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-						 (unsigned) options->max_per_address,
-						 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_TIMEOUT_S,
-						 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 32 * 1024,
-						 MHD_OPTION_NOTIFY_COMPLETED, completed, listener,
-						 MHD_OPTION_ARRAY, items, MHD_OPTION_END);
-	info = listener->daemons[i]
-		? MHD_get_daemon_info(listener->daemons[i], MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-	if (info == NULL ||
-		epoll_ctl(listener->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &event) != 0)
+	daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, listener,
+							  MHD_OPTION_EXTERNAL_LOGGER, log_from_library, listener,
+							  MHD_OPTION_LISTEN_SOCKET, socket,
+							  MHD_OPTION_CONNECTION_LIMIT,
+							  (unsigned) (listener->max_connections + REFUSED_CONNECTIONS),
+							  MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+							  (unsigned) listener->max_per_address,
+							  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_TIMEOUT_S,
+							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 32 * 1024,
+							  MHD_OPTION_NOTIFY_CONNECTION, connected, listener,
+							  MHD_OPTION_NOTIFY_COMPLETED, completed, listener,
+							  MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+	info = daemon ? MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	if (info != NULL &&
+		epoll_ctl(listener->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &event) == 0)
+		return daemon;
+	if (daemon != NULL)
+		discard(daemon);
+	strlcpy(error, cert ? "certificate and key cannot be used"
+			: "the HTTP server could not be started", size);
+	return NULL;
+}
+
+/*
+ * The old certificate stays if the new one cannot be used.  Connections that
+ * are open keep what they were made with.
+ */
+bool
+bw_listener_reload(BwListener *listener, const char *cert_file, const char *key_file,
+				   char *error, size_t error_size)
+{
+	struct MHD_Daemon *daemons[MAX_ADDRESSES];
+	char	   *cert;
+	char	   *key;
+	int			n = 0;
+
+	if (!read_certificate(cert_file, key_file, &cert, &key, error, error_size))
+		return false;
+	if (same_text(cert, listener->cert) && same_text(key, listener->key))
 	{
-		strlcpy(error, listener->cert ? "certificate and key cannot be used"
-				: "the HTTP server could not be started", size);
+		free(cert);
+		free(key);
+		return true;
+	}
+	if (listener->retired_count + listener->count > RETIRED_MAX)
+		strlcpy(error, "too many older certificates are still in use", error_size);
+	else
+		while (n < listener->count &&
+			   (daemons[n] = start_daemon(listener, listener->sockets[n], cert, key,
+										  error, error_size)) != NULL)
+			n++;
+	if (n < listener->count)
+	{
+		while (n > 0)
+			discard(daemons[--n]);
+		free(cert);
+		free(key);
 		return false;
 	}
+	for (int i = 0; i < n; i++)
+	{
+		retire(listener, listener->daemons[i]);
+		listener->daemons[i] = daemons[i];
+	}
+	free(listener->cert);
+	free(listener->key);
+	listener->cert = cert;
+	listener->key = key;
+	add_log(listener, "the new certificate is used");
 	return true;
 }
 
-static char *
-read_pem(const char *path, char *error, size_t size)
+static bool
+same_text(const char *a, const char *b)
 {
-	FILE	   *file = path ? fopen(path, "r") : NULL;
-	char	   *content = NULL;
-	size_t		len = 0;
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
 
-	if (file == NULL)
+/* One that has no connections yet; its socket stays. */
+static void
+discard(struct MHD_Daemon *daemon)
+{
+	(void) MHD_quiesce_daemon(daemon);
+	MHD_stop_daemon(daemon);
+}
+
+/* It accepts no more, and ends with its last connection; its socket stays. */
+static void
+retire(BwListener *listener, struct MHD_Daemon *daemon)
+{
+	(void) MHD_quiesce_daemon(daemon);
+	listener->retired[listener->retired_count++] = daemon;
+}
+
+static void
+run_retired(BwListener *listener)
+{
+	for (int i = listener->retired_count - 1; i >= 0; i--)
 	{
-		snprintf(error, size, "%s: %s", path ? path : "tls_key_file", strerror(errno));
-		return NULL;
+		struct MHD_Daemon *daemon = listener->retired[i];
+		const union MHD_DaemonInfo *info;
+
+		MHD_run(daemon);
+		info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (info != NULL && info->num_connections > 0)
+			continue;
+		MHD_stop_daemon(daemon);
+		listener->retired[i] = listener->retired[--listener->retired_count];
 	}
-	content = malloc(BW_LISTENER_MAX_BODY + 1);
-	if (content != NULL)
-	{
-		len = fread(content, 1, BW_LISTENER_MAX_BODY, file);
-		content[len] = '\0';
-	}
-	fclose(file);
-	return content;
 }
 
 void
@@ -343,6 +463,15 @@ bw_listener_fd(const BwListener *listener)
 	return listener->epoll_fd;
 }
 
+static void
+sooner(long *timeout, struct MHD_Daemon *daemon)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	if (MHD_get_timeout(daemon, &ms) == MHD_YES && (*timeout < 0 || (long) ms < *timeout))
+		*timeout = (long) ms;
+}
+
 long
 bw_listener_timeout_ms(const BwListener *listener)
 {
@@ -351,14 +480,10 @@ bw_listener_timeout_ms(const BwListener *listener)
 	if (listener->answered || !dlist_is_empty(unconstify(dlist_head *, &listener->ready)))
 		return 0;
 	for (int i = 0; i < listener->count; i++)
-	{
-		MHD_UNSIGNED_LONG_LONG ms;
-
-		if (MHD_get_timeout(listener->daemons[i], &ms) == MHD_YES &&
-			(timeout < 0 || (long) ms < timeout))
-			timeout = (long) ms;
-	}
-	if (!dlist_is_empty(unconstify(dlist_head *, &listener->requests)) &&
+		sooner(&timeout, listener->daemons[i]);
+	for (int i = 0; i < listener->retired_count; i++)
+		sooner(&timeout, listener->retired[i]);
+	if (!dlist_is_empty(unconstify(dlist_head *, &listener->connections)) &&
 		(timeout < 0 || timeout > SWEEP_MS))
 		timeout = SWEEP_MS;
 	return timeout;
@@ -370,6 +495,7 @@ bw_listener_run(BwListener *listener)
 	listener->answered = false;
 	for (int i = 0; i < listener->count; i++)
 		MHD_run(listener->daemons[i]);
+	run_retired(listener);
 	if (monotonic_ms() >= listener->next_sweep_ms)
 		sweep(listener);
 }
@@ -398,25 +524,44 @@ bw_listener_answer(BwParked *request, int status)
 	request->state = PARK_ANSWERED;
 	request->listener->answered = true;
 	request->suspended = false;
+	request->owner->until_ms = monotonic_ms() + request->listener->deadline_ms;
 	MHD_resume_connection(request->connection);
+}
+
+void
+bw_listener_leave_port(BwListener *listener)
+{
+	for (int i = 0; i < listener->count; i++)
+	{
+		int			fd = MHD_quiesce_daemon(listener->daemons[i]);
+
+		if (fd >= 0)
+			close(fd);
+		listener->sockets[i] = -1;
+	}
 }
 
 void
 bw_listener_close(BwListener *listener)
 {
-	dlist_mutable_iter iter;
+	dlist_iter	iter;
 
 	/* The library may not be stopped while a connection is suspended. */
-	dlist_foreach_modify(iter, &listener->requests)
+	dlist_foreach(iter, &listener->connections)
 	{
-		BwParked   *request = dlist_container(BwParked, node, iter.cur);
+		BwParked   *request = dlist_container(Connection, node, iter.cur)->request;
 
-		if (request->suspended)
+		if (request != NULL && request->suspended)
 			bw_listener_answer(request, 503);
 	}
 	for (int i = 0; i < listener->count; i++)
-		if (listener->daemons[i] != NULL)
-			MHD_run(listener->daemons[i]);
+		MHD_run(listener->daemons[i]);
+	for (int i = 0; i < listener->retired_count; i++)
+	{
+		MHD_run(listener->retired[i]);
+		MHD_stop_daemon(listener->retired[i]);
+	}
+	listener->retired_count = 0;
 	for (int i = 0; i < MAX_ADDRESSES; i++)
 	{
 		/* Stopping a daemon closes its listening socket too. */
@@ -469,14 +614,13 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 		if (request == NULL)
 			return MHD_NO;
 		*state = request;
-		request->refusal = judge_headers(request, method, version);
+		request->refusal = request->owner->refused ? 503
+			: judge_headers(request, method, version);
 		/* These do not wait for a body that may never end. */
 		if (request->refusal != 0 && request->refusal != 401)
 			return answer(request, request->refusal);
 		return MHD_YES;
 	}
-	if (monotonic_ms() > request->deadline_ms && request->state == PARK_READING)
-		return MHD_NO;
 	if (*size > 0)
 	{
 		bool		fits = take_data(request, data, *size);
@@ -490,27 +634,72 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 		return answer(request, 413);
 	if (request->refusal != 0)
 		return answer(request, request->refusal);
+	return park(request);
+}
 
+/* It is whole: the worker's turn, however long that takes. */
+static MhdResult
+park(BwParked *request)
+{
 	request->state = PARK_WAITING;
 	request->callback.body = request->body ? request->body : "";
 	request->callback.body_len = request->len;
-	dlist_push_tail(&listener->ready, &request->ready_node);
+	dlist_push_tail(&request->listener->ready, &request->ready_node);
 	request->suspended = true;
-	MHD_suspend_connection(connection);
+	request->owner->until_ms = LONG_MAX;
+	MHD_suspend_connection(request->connection);
 	return MHD_YES;
+}
+
+/* A connection was accepted, or is gone. */
+static void
+connected(void *arg, struct MHD_Connection *connection, void **state,
+		  enum MHD_ConnectionNotificationCode code)
+{
+	BwListener *listener = arg;
+	Connection *own = *state;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+	{
+		own = calloc(1, sizeof(Connection));
+		*state = own;
+		if (own == NULL)
+			return;
+		own->listener = listener;
+		own->connection = connection;
+		own->until_ms = monotonic_ms() + listener->deadline_ms;
+		own->refused = listener->connection_count >= listener->max_connections;
+		own->counted_fd = !own->refused && AcquireExternalFD();
+		own->refused = !own->counted_fd;
+		listener->connection_count++;
+		dlist_push_tail(&listener->connections, &own->node);
+	}
+	else if (own != NULL)
+	{
+		if (own->counted_fd)
+			ReleaseExternalFD();
+		listener->connection_count--;
+		dlist_delete(&own->node);
+		free(own);
+		*state = NULL;
+	}
 }
 
 static BwParked *
 new_request(BwListener *listener, struct MHD_Connection *connection, const char *url)
 {
-	BwParked   *request = calloc(1, sizeof(BwParked));
-	const union MHD_ConnectionInfo *info;
+	const union MHD_ConnectionInfo *info =
+	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	Connection *owner = info ? info->socket_context : NULL;
+	BwParked   *request = owner ? calloc(1, sizeof(BwParked)) : NULL;
 
 	if (request == NULL)
 		return NULL;
+	owner->request = request;
+	owner->until_ms = monotonic_ms() + listener->deadline_ms;
 	request->listener = listener;
+	request->owner = owner;
 	request->connection = connection;
-	request->deadline_ms = monotonic_ms() + listener->deadline_ms;
 	strlcpy(request->path, url, sizeof(request->path));
 	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	if (info != NULL && info->client_addr != NULL)
@@ -519,7 +708,6 @@ new_request(BwListener *listener, struct MHD_Connection *connection, const char 
 						   NI_NUMERICHOST);
 	request->callback.path = request->path;
 	request->callback.peer = request->peer;
-	dlist_push_tail(&listener->requests, &request->node);
 	return request;
 }
 
@@ -603,6 +791,7 @@ judge_credentials(BwParked *request)
 		{
 			allowed = true;
 			request->callback.key_id = key->id;
+			request->callback.authenticated = key->has_credentials;
 		}
 	}
 	explicit_bzero(pair, sizeof(pair));
@@ -696,7 +885,8 @@ completed(void *arg, struct MHD_Connection *connection, void **state,
 
 	if (request == NULL)
 		return;
-	dlist_delete(&request->node);
+	request->owner->request = NULL;
+	request->owner->until_ms = monotonic_ms() + IDLE_TIMEOUT_S * 1000L;
 	free(request->body);
 	free(request);
 	*state = NULL;
@@ -705,7 +895,7 @@ completed(void *arg, struct MHD_Connection *connection, void **state,
 static void
 log_from_library(void *arg, const char *format, va_list args)
 {
-	char		text[LOG_LINE_SIZE];
+	char		text[BW_LOGBOOK_LINE_SIZE];
 
 	vsnprintf(text, sizeof(text), format, args);
 	text[strcspn(text, "\r\n")] = '\0';
@@ -714,7 +904,7 @@ log_from_library(void *arg, const char *format, va_list args)
 
 /* --- upkeep --- */
 
-/* Close what is past its deadline without having sent a whole request. */
+/* Close what is past its deadline. */
 static void
 sweep(BwListener *listener)
 {
@@ -722,14 +912,14 @@ sweep(BwListener *listener)
 	long		now = monotonic_ms();
 
 	listener->next_sweep_ms = now + SWEEP_MS;
-	dlist_foreach(iter, &listener->requests)
+	dlist_foreach(iter, &listener->connections)
 	{
-		BwParked   *request = dlist_container(BwParked, node, iter.cur);
+		Connection *own = dlist_container(Connection, node, iter.cur);
 		const union MHD_ConnectionInfo *info;
 
-		if (request->state != PARK_READING || now <= request->deadline_ms)
+		if (now <= own->until_ms)
 			continue;
-		info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		info = MHD_get_connection_info(own->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 		if (info != NULL)
 			shutdown(info->connect_fd, SHUT_RDWR);
 	}
@@ -740,13 +930,9 @@ add_log(BwListener *listener, const char *format,...)
 {
 	va_list		args;
 
-	if (listener->log_count == LOG_LINES)
-		return;
 	va_start(args, format);
-	vsnprintf(listener->log[(listener->log_first + listener->log_count) % LOG_LINES],
-			  LOG_LINE_SIZE, format, args);
+	bw_logbook_add(&listener->log, monotonic_ms(), format, args);
 	va_end(args);
-	listener->log_count++;
 }
 
 static void
@@ -778,12 +964,7 @@ log_wrong_credentials(BwParked *request)
 const char *
 bw_listener_take_log(BwListener *listener)
 {
-	if (listener->log_count == 0)
-		return NULL;
-	strlcpy(listener->line, listener->log[listener->log_first], LOG_LINE_SIZE);
-	listener->log_first = (listener->log_first + 1) % LOG_LINES;
-	listener->log_count--;
-	return listener->line;
+	return bw_logbook_take(&listener->log, monotonic_ms());
 }
 
 void

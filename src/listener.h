@@ -44,9 +44,9 @@ typedef struct BwListenerOptions
 	int			port;
 	const char *tls_cert_file;	/* NULL or "": plain HTTP */
 	const char *tls_key_file;
-	int			max_connections;	/* 0: 200 */
-	int			max_per_address;	/* 0: no limit */
-	int			deadline_ms;	/* whole request, 0: 15 s */
+	int			max_connections;	/* more get a 503; 0: 200 */
+	int			max_per_address;	/* more are closed; 0: 128 */
+	int			deadline_ms;	/* headers, body, answer; 0: 15 s each */
 } BwListenerOptions;
 
 /* A complete, authenticated request; pointers live until it is answered. */
@@ -59,6 +59,7 @@ typedef struct BwCallback
 	const char *body;
 	size_t		body_len;
 	int64		key_id;			/* BwListenerKey.id that matched */
+	bool		authenticated;	/* by credentials: the path wants some */
 } BwCallback;
 
 /*
@@ -67,6 +68,14 @@ typedef struct BwCallback
  */
 extern BwListener *bw_listener_open(const BwListenerOptions *options,
 									char *error, size_t error_size);
+
+/*
+ * Read the files again, and show what they hold to new connections, without
+ * losing the port or a connection.  False: they cannot be used, "error" says
+ * why, and everything stays as it was.
+ */
+extern bool bw_listener_reload(BwListener *listener, const char *cert_file,
+							   const char *key_file, char *error, size_t error_size);
 
 /* Replace the table of credentials (copied). */
 extern void bw_listener_set_keys(BwListener *listener,
@@ -82,6 +91,9 @@ extern const BwCallback *bw_listener_callback(const BwParked *parked);
 
 /* Answer it (200, 500, 503); run the listener once more before sleeping. */
 extern void bw_listener_answer(BwParked *parked, int status);
+
+/* Take in no more connections and free the port; what is parked stays. */
+extern void bw_listener_leave_port(BwListener *listener);
 
 /* Answers what is parked with 503, closes all. */
 extern void bw_listener_close(BwListener *listener);

@@ -6,6 +6,8 @@
  * All callbacks that are waiting share one transaction: raw store, state
  * changes, commit, and only then the answers.  Bandwidth repeats none, so an
  * answer of 200 means "kept"; what could not be applied stays in the inbox.
+ * 503 says that somebody has locked the table of the raw ones, 500 that this
+ * one could not be kept.
  *
  * Believed without asking back is only an authenticated COMPLETE that lists
  * exactly the requested numbers.  Everything else is a reason to ask:
@@ -32,6 +34,10 @@
 /* An orphan may belong to a POST whose reply is not recorded yet. */
 #define ORPHAN_FIRST_MS 1000
 #define ORPHAN_TRIES 8
+/* Callers wait for an answer: nobody's lock keeps them longer. */
+#define LOCK_TIMEOUT_MS 1000
+/* When not even a single callback can be taken from the inbox. */
+#define RETRY_MS 10000
 
 /* One transaction's worth. */
 typedef struct Batch
@@ -40,6 +46,7 @@ typedef struct Batch
 	BwIncoming *items;
 	BwNotification **notifications;
 	int			count;
+	int			limit;			/* of what is taken from the inbox */
 	List	   *moved;
 	bool		ask;			/* some requests are to be polled now */
 	TimestampTz next_due;
@@ -53,16 +60,28 @@ typedef struct BwDoubt
 } BwDoubt;
 
 static void store_and_apply(BwWork *work, void *arg);
+static void store(Batch *batch);
+static void store_for_later(BwWork *work, void *arg);
+static bool take_inbox(BwWork *work, int limit, const char *what, Batch *batch);
+static void take_inbox_one_by_one(BwWork *work, int count);
 static void apply_inbox(BwWork *work, void *arg);
+static void postpone(BwWork *work, void *arg);
 static void apply(BwWork *work, Batch *batch);
 static void decode(Batch *batch, int i);
+static void check_caller(const BwWork *work, BwIncoming *item,
+						 const BwNotification *notification);
+static bool speaks_for(const BwWork *work, const BwIncoming *item,
+					   const BwRequestRow *request);
 static void apply_one(Batch *batch, int i, const BwRequestRow *request,
 					  const BwMember *members, int member_count,
 					  List **believed, List **doubted);
+static bool is_believed(const List *believed, const BwRequestRow *request);
 static bool lists_exactly(const BwNotification *notification, int64 request_id,
 						  const BwMember *members, int member_count);
+static void believe(BwWork *work, Batch *batch, const List *believed);
 static void orphan(BwIncoming *item);
-static void answer_one_by_one(BwWork *work, Batch *batch);
+static void keep_only(BwWork *work, Batch *batch);
+static void keep_one_by_one(BwWork *work, Batch *batch);
 static void answer(Batch *batch, int i);
 static void free_notifications(Batch *batch);
 
@@ -82,14 +101,15 @@ bw_receive_parked(BwWork *work)
 			return;
 		batch.items = palloc0(sizeof(BwIncoming) * batch.count);
 		batch.notifications = palloc0(sizeof(BwNotification *) * batch.count);
-		if (bw_work_transaction(work, store_and_apply, &batch, "storing callbacks"))
+		if (bw_work_transaction(work, store_and_apply, &batch,
+								batch.count > 1 ? NULL : "storing a callback"))
 		{
 			bw_work_moved(work, batch.moved);
 			for (int i = 0; i < batch.count; i++)
 				answer(&batch, i);
 		}
 		else
-			answer_one_by_one(work, &batch);
+			keep_only(work, &batch);
 		free_notifications(&batch);
 		if (batch.ask)
 			work->reconcile_at = GetCurrentTimestamp();
@@ -99,28 +119,40 @@ bw_receive_parked(BwWork *work)
 	}
 }
 
-/* The batch failed: find the member that does, and let it alone fail. */
+/*
+ * The batch failed.  Bandwidth will not repeat any of it, so what can be kept is
+ * kept, and applied from the inbox.
+ */
 static void
-answer_one_by_one(BwWork *work, Batch *batch)
+keep_only(BwWork *work, Batch *batch)
 {
+	int			status = 200;
+
 	free_notifications(batch);
+	if (!bw_work_transaction(work, store_for_later, batch, "keeping callbacks"))
+	{
+		if (batch->count > 1 && work->error_code != ERRCODE_LOCK_NOT_AVAILABLE)
+		{
+			keep_one_by_one(work, batch);
+			return;
+		}
+		status = work->error_code == ERRCODE_LOCK_NOT_AVAILABLE ? 503 : 500;
+	}
+	for (int i = 0; i < batch->count; i++)
+		bw_listener_answer(batch->parked[i], status);
+}
+
+/* One of them cannot be kept: that one alone fails. */
+static void
+keep_one_by_one(BwWork *work, Batch *batch)
+{
 	for (int i = 0; i < batch->count; i++)
 	{
-		Batch		one = {.next_due = DT_NOEND};
+		Batch		one = {.parked = &batch->parked[i],.items = palloc0(sizeof(BwIncoming)),
+		.notifications = palloc0(sizeof(BwNotification *)),.count = 1,.next_due = DT_NOEND};
 
-		one.parked = &batch->parked[i];
-		one.items = palloc0(sizeof(BwIncoming));
-		one.notifications = palloc0(sizeof(BwNotification *));
-		one.count = 1;
-		if (bw_work_transaction(work, store_and_apply, &one, "storing a callback"))
-		{
-			bw_work_moved(work, one.moved);
-			answer(&one, 0);
-		}
-		else
-			bw_listener_answer(batch->parked[i], 500);
-		free_notifications(&one);
-		batch->ask = batch->ask || one.ask;
+		keep_only(work, &one);
+		batch->next_due = Min(batch->next_due, one.next_due);
 	}
 }
 
@@ -147,6 +179,26 @@ store_and_apply(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
 
+	store(batch);
+	apply(work, batch);
+}
+
+/* For the inbox. */
+static void
+store_for_later(BwWork *work, void *arg)
+{
+	Batch	   *batch = arg;
+	TimestampTz now = GetCurrentTimestamp();
+
+	store(batch);
+	for (int i = 0; i < batch->count; i++)
+		bw_store_postpone(batch->items[i].id, now);
+	batch->next_due = now;
+}
+
+static void
+store(Batch *batch)
+{
 	for (int i = 0; i < batch->count; i++)
 	{
 		const BwCallback *callback = bw_listener_callback(batch->parked[i]);
@@ -159,24 +211,68 @@ store_and_apply(BwWork *work, void *arg)
 		item->user_agent = callback->user_agent;
 		item->body = callback->body;
 		item->body_len = callback->body_len;
+		item->authenticated = callback->authenticated;
 	}
+	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
 	bw_store_keep(batch->items, batch->count);
-	apply(work, batch);
 }
 
 void
 bw_receive_inbox(BwWork *work)
 {
-	Batch		batch = {.next_due = DT_NOEND};
+	Batch		batch;
 
-	if (!bw_work_transaction(work, apply_inbox, &batch, "applying stored callbacks"))
-		batch.next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 10000);
-	else
-		bw_work_moved(work, batch.moved);
-	free_notifications(&batch);
-	if (batch.ask)
+	if (!take_inbox(work, BATCH_MAX, NULL, &batch))
+		take_inbox_one_by_one(work, Max(batch.count, 1));
+}
+
+/* Take what is due, up to the limit; says when the next one is. */
+static bool
+take_inbox(BwWork *work, int limit, const char *what, Batch *batch)
+{
+	bool		done;
+
+	memset(batch, 0, sizeof(Batch));
+	batch->limit = limit;
+	batch->next_due = DT_NOEND;
+	done = bw_work_transaction(work, apply_inbox, batch, what);
+	free_notifications(batch);
+	if (!done)
+		return false;
+	bw_work_moved(work, batch->moved);
+	if (batch->ask)
 		work->reconcile_at = GetCurrentTimestamp();
-	work->inbox_at = batch.next_due;
+	work->inbox_at = batch->next_due;
+	return true;
+}
+
+/* Whatever fails by itself as well is not due for a while. */
+static void
+take_inbox_one_by_one(BwWork *work, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Batch		one;
+
+		CHECK_FOR_INTERRUPTS();
+		if (take_inbox(work, 1, "applying a stored callback", &one))
+			continue;
+		work->inbox_at = bw_work_back_off(0);
+		if (one.count == 0 ||
+			!bw_work_transaction(work, postpone, &one.items[0], "postponing a callback"))
+		{
+			work->inbox_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+			return;
+		}
+	}
+}
+
+static void
+postpone(BwWork *work, void *arg)
+{
+	const BwIncoming *item = arg;
+
+	bw_store_postpone(item->id, bw_work_back_off(item->tries));
 }
 
 static void
@@ -184,7 +280,7 @@ apply_inbox(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
 
-	batch->items = bw_store_inbox(BATCH_MAX, &batch->count, &batch->next_due);
+	batch->items = bw_store_inbox(batch->limit, &batch->count, &batch->next_due);
 	batch->notifications = palloc0(sizeof(BwNotification *) * Max(batch->count, 1));
 	if (batch->count > 0)
 		apply(work, batch);
@@ -223,6 +319,7 @@ apply(BwWork *work, Batch *batch)
 
 		if (batch->notifications[i] == NULL)
 			continue;
+		check_caller(work, item, batch->notifications[i]);
 		for (int j = 0; j < request_count && match == NULL; j++)
 			if (requests[j].bandwidth_order_id && item->bandwidth_order_id &&
 				strcmp(requests[j].bandwidth_order_id, item->bandwidth_order_id) == 0)
@@ -231,21 +328,13 @@ apply(BwWork *work, Batch *batch)
 			if (requests[j].bandwidth_order_id == NULL && item->customer_order_id &&
 				strcmp(requests[j].customer_order_id, item->customer_order_id) == 0)
 				match = &requests[j];
-		if (match == NULL)
+		if (match == NULL || !speaks_for(work, item, match))
 			orphan(item);
 		else
 			apply_one(batch, i, match, members, member_count, &believed, &doubted);
 	}
 	if (believed != NIL)
-	{
-		BwSettlement *items = palloc(sizeof(BwSettlement) * list_length(believed));
-		ListCell   *lc;
-
-		foreach(lc, believed)
-			items[foreach_current_index(lc)] = *(BwSettlement *) lfirst(lc);
-		batch->moved = bw_settle(items, list_length(believed));
-		work->callbacks_come = true;
-	}
+		believe(work, batch, believed);
 	if (doubted != NIL)
 	{
 		ListCell   *lc;
@@ -263,6 +352,35 @@ apply(BwWork *work, Batch *batch)
 	for (int i = 0; i < batch->count; i++)
 		if (batch->items[i].later)
 			batch->next_due = Min(batch->next_due, batch->items[i].due_at);
+}
+
+/* What cannot be recorded now stays in the inbox. */
+static void
+believe(BwWork *work, Batch *batch, const List *believed)
+{
+	int			count = list_length(believed);
+	BwSettlement *items = palloc(sizeof(BwSettlement) * count);
+	bool	   *failed = palloc(sizeof(bool) * count);
+	ListCell   *lc;
+
+	foreach(lc, believed)
+		items[foreach_current_index(lc)] = *(BwSettlement *) lfirst(lc);
+	batch->moved = bw_settle_each(work, items, count, failed);
+	for (int i = 0; i < batch->count; i++)
+	{
+		BwIncoming *item = &batch->items[i];
+
+		for (int j = 0; j < count; j++)
+		{
+			if (!failed[j] || items[j].request->id != item->request_id ||
+				strcmp(item->outcome, "applied") != 0)
+				continue;
+			item->outcome = "stored";
+			item->later = true;
+			item->due_at = bw_work_back_off(item->tries++);
+		}
+	}
+	work->callbacks_come = true;
 }
 
 /* Read a body; a malformed one is kept with a note and has no other effect. */
@@ -287,6 +405,38 @@ decode(Batch *batch, int i)
 	item->bandwidth_status = notification->status;
 }
 
+static const BwCaller *
+caller_of(const BwWork *work, const BwIncoming *item)
+{
+	for (int i = 0; i < work->caller_count; i++)
+		if (work->callers[i].subscription_id == item->subscription_id)
+			return &work->callers[i];
+	return NULL;
+}
+
+/* A subscription other than that of the credentials is not believed. */
+static void
+check_caller(const BwWork *work, BwIncoming *item, const BwNotification *notification)
+{
+	const BwCaller *caller = caller_of(work, item);
+
+	if (caller == NULL || caller->bandwidth_subscription_id == NULL ||
+		notification->subscription_id == NULL ||
+		strcmp(caller->bandwidth_subscription_id, notification->subscription_id) == 0)
+		return;
+	item->authenticated = false;
+	item->note = "its SubscriptionId is not that of the credentials";
+}
+
+/* One account's callbacks say nothing about another's orders. */
+static bool
+speaks_for(const BwWork *work, const BwIncoming *item, const BwRequestRow *request)
+{
+	const BwCaller *caller = caller_of(work, item);
+
+	return caller == NULL || strcmp(caller->account_id, request->account_id) == 0;
+}
+
 static void
 apply_one(Batch *batch, int i, const BwRequestRow *request,
 		  const BwMember *members, int member_count,
@@ -298,13 +448,13 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	BwSettlement *settlement;
 
 	item->request_id = request->id;
-	if (request->step == NULL)
+	if (request->step == NULL || is_believed(*believed, request))
 	{
 		item->outcome = "ignored";
 		item->note = "the order is final already";
 		return;
 	}
-	if (batch->parked == NULL || notification->status == NULL ||
+	if (!item->authenticated || notification->status == NULL ||
 		!bw_order_status_from_bandwidth(notification->status, &status) ||
 		status != BW_ORDER_COMPLETE || notification->order_id == NULL ||
 		!lists_exactly(notification, request->id, members, member_count))
@@ -329,6 +479,18 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	settlement->due_at = GetCurrentTimestamp();
 	*believed = lappend(*believed, settlement);
 	item->outcome = "applied";
+}
+
+/* Does a callback of the same batch end it? */
+static bool
+is_believed(const List *believed, const BwRequestRow *request)
+{
+	ListCell   *lc;
+
+	foreach(lc, believed)
+		if (((BwSettlement *) lfirst(lc))->request == request)
+		return true;
+	return false;
 }
 
 static int

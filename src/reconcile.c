@@ -90,11 +90,13 @@ static void resend(BwWork *work, Lap *lap, const BwRequestRow *request);
 static void close_order(BwWork *work, Lap *lap, const BwRequestRow *request);
 static bool start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request,
 						  bool look_up);
-static List *settle_unknown(List *unknown);
+static void make_close(BwWork *work, void *arg);
+static void settle_unknown(BwWork *work, Lap *lap, List *unknown);
 static void make_inquiry(BwWork *work, void *arg);
 static void put_off(Lap *lap, const BwRequestRow *request);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
-static bool record_all(BwWork *work, BwTask **tasks, int count);
+static int	first_answers(BwTask **tasks, int count);
+static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
 static TimestampTz keep_progress(BwTask *task, const BwRequestRow *request);
 static bool conclude(BwWork *work, BwTask *task, BwSettlement *item);
@@ -151,7 +153,7 @@ take_due(BwWork *work, void *arg)
 			take_request(work, lap, &requests[i], &unknown);
 	if (unknown != NIL)
 	{
-		lap->moved = settle_unknown(unknown);
+		settle_unknown(work, lap, unknown);
 		lap->full = true;
 	}
 	if (count == LAP_REQUESTS && list_length(lap->tasks) == count)
@@ -273,37 +275,49 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
 	Making		making = {.request = request};
 
-	if (bw_guards_paused(request->server, request->ordered_by) ||
-		!bw_work_attempt(work, make_resend, &making, "sending a request again"))
-		put_off(lap, request);
-	else
+	if (bw_work_attempt(work, make_resend, &making, "sending a request again") &&
+		making.task != NULL)
 		lap->tasks = lappend(lap->tasks, making.task);
+	else
+		put_off(lap, request);
 }
 
 static void
 make_resend(BwWork *work, void *arg)
 {
 	Making	   *making = arg;
+	const BwRequestRow *request = making->request;
 
-	making->task = bw_submit_again(work, making->request);
+	if (!bw_guards_paused(request->server, request->ordered_by))
+		making->task = bw_submit_again(work, request);
 }
 
 /* The PUT is scheduled again, in case we never hear of it. */
 static void
 close_order(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
-	TimestampTz due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS);
+	Making		making = {.request = request};
 
-	lap->tasks = lappend(lap->tasks, bw_close_create(work, request));
-	bw_store_schedule(&request->id, "close", &due, 1);
-	lap->next_due = Min(lap->next_due, due);
+	if (bw_work_attempt(work, make_close, &making, "closing a back order"))
+		lap->tasks = lappend(lap->tasks, making.task);
+	put_off(lap, request);
+}
+
+static void
+make_close(BwWork *work, void *arg)
+{
+	Making	   *making = arg;
+
+	making->task = bw_close_create(work, making->request);
 }
 
 /* The outcomes of these sends were never recorded. */
-static List *
-settle_unknown(List *unknown)
+static void
+settle_unknown(BwWork *work, Lap *lap, List *unknown)
 {
-	BwSettlement *items = palloc0(sizeof(BwSettlement) * list_length(unknown));
+	int			count = list_length(unknown);
+	BwSettlement *items = palloc0(sizeof(BwSettlement) * count);
+	bool	   *failed = palloc(sizeof(bool) * count);
 	ListCell   *lc;
 
 	foreach(lc, unknown)
@@ -317,7 +331,14 @@ settle_unknown(List *unknown)
 		item->step = "look_up";
 		item->due_at = GetCurrentTimestamp();
 	}
-	return bw_settle(items, list_length(unknown));
+	lap->moved = bw_settle_each(work, items, count, failed);
+	for (int i = 0; i < count; i++)
+	{
+		TimestampTz due = bw_work_back_off(items[i].request->tries);
+
+		if (failed[i])
+			bw_store_schedule(&items[i].request->id, "sent", &due, 1);
+	}
 }
 
 /*
@@ -410,13 +431,22 @@ bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 		if (!bw_inquiry_next(work, tasks[i]))
 			done[done_count++] = tasks[i];
 	}
-	/* If one of them is bad: each on its own, so that only that one waits. */
-	if (!record_all(work, done, done_count))
+	for (int first = 0, n = 0; first < done_count; first += n)
 	{
-		for (int i = 0; i < done_count; i++)
+		n = first_answers(done + first, done_count - first);
+
+		/*
+		 * If one of them is bad: each on its own, so that only that one
+		 * waits.
+		 */
+		if (n > 1 && record_all(work, done + first, n, NULL))
+			continue;
+		for (int i = first; i < first + n; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			(void) record_all(work, &done[i], 1);
+			(void) record_all(work, &done[i], 1,
+							  psprintf("recording an answer about request " INT64_FORMAT,
+									   done[i]->id));
 		}
 	}
 	for (int i = 0; i < done_count; i++)
@@ -426,14 +456,39 @@ bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 		work->reconcile_at = GetCurrentTimestamp();
 }
 
+/*
+ * Put the first answer about each request to the front, and count them.  When
+ * answers are slow, the next question is on its way before the last one is
+ * answered; the second answer is judged by what the first one changed.
+ */
+static int
+first_answers(BwTask **tasks, int count)
+{
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		BwTask	   *task = tasks[i];
+		bool		first = true;
+
+		for (int j = 0; j < n && first; j++)
+			first = tasks[j]->id != task->id;
+		if (!first)
+			continue;
+		memmove(&tasks[n + 1], &tasks[n], sizeof(BwTask *) * (i - n));
+		tasks[n++] = task;
+	}
+	return n;
+}
+
 static bool
-record_all(BwWork *work, BwTask **tasks, int count)
+record_all(BwWork *work, BwTask **tasks, int count, const char *what)
 {
 	Recording	recording = {.tasks = tasks,.count = count,.next_due = DT_NOEND};
 
 	if (count == 0)
 		return true;
-	if (!bw_work_transaction(work, record, &recording, "recording answers"))
+	if (!bw_work_transaction(work, record, &recording, what))
 		return false;
 	bw_work_moved(work, recording.moved);
 	work->reconcile_at = Min(work->reconcile_at, recording.next_due);

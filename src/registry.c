@@ -283,16 +283,16 @@ bw_registry_worker_abandon(Oid database)
 }
 
 bool
-bw_registry_worker_failed(Oid database)
+bw_registry_worker_comes_back(Oid database)
 {
 	WorkerSlot *slot;
-	bool		failed;
+	bool		comes_back;
 
 	lock_registry();
 	slot = worker_slot(database);
-	failed = slot != NULL && slot->state == BW_WORKER_NONE && slot->failures > 0;
+	comes_back = slot != NULL && slot->state == BW_WORKER_NONE;
 	unlock_registry();
-	return failed;
+	return comes_back;
 }
 
 void
@@ -355,7 +355,9 @@ worker_leave(int code, Datum arg)
 		int64		wait_ms = slot->come_back_ms >= 0 ? slot->come_back_ms
 		: (int64) BACK_OFF_MIN_MS << Min(slot->failures, 6);
 
-		slot->failures++;
+		/* Leaving because somebody wants it is no failure. */
+		if (slot->come_back_ms < 0)
+			slot->failures++;
 		slot->not_before =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										Min(wait_ms, BACK_OFF_MAX_MS));

@@ -55,8 +55,8 @@ extern bool bw_registry_worker_reserve(Oid database);
 /* Give a reserved slot back: the worker could not be registered. */
 extern void bw_registry_worker_abandon(Oid database);
 
-/* Did the last worker of this database fail?  Then it is to be started again. */
-extern bool bw_registry_worker_failed(Oid database);
+/* Did the last worker of this database fail, or leave for a while only? */
+extern bool bw_registry_worker_comes_back(Oid database);
 
 /*
  * Have the worker of a database, or with InvalidOid all of them, leave and

@@ -192,6 +192,9 @@ record(BwWork *work, void *arg)
 	const BwOutcome *outcome = bw_call_outcome(recording->task->call);
 	int			assigned = 0;
 
+	/* Cancelled, or about to be: take_due() said when to search again. */
+	if (!bw_store_lock_search(search->row.order_id))
+		return;
 	if (outcome->kind == BW_OUTCOME_REFUSED &&
 		bw_order_error_class(outcome->code) != BW_ERROR_UNKNOWN)
 	{

@@ -20,6 +20,7 @@
 #include "request.h"
 #include "settle.h"
 #include "store_queue.h"
+#include "work.h"
 
 /* Orders that were locked by somebody are looked at again after this. */
 #define LOCKED_RETRY_MS 1000
@@ -92,7 +93,13 @@ bw_settle(const BwSettlement *items, int count)
 	Changes		changes = {0};
 
 	for (int i = 0; i < count; i++)
+	{
 		ids[i] = items[i].request->id;
+		/* There is room for the changes of one answer to each request. */
+		for (int j = 0; j < i; j++)
+			if (ids[j] == ids[i])
+				elog(ERROR, "two answers about request " INT64_FORMAT, ids[i]);
+	}
 	members = bw_store_lock_members(ids, count, &member_count);
 	changes.orders = palloc0(sizeof(BwOrderChange) * Max(member_count, 1));
 	changes.requests = palloc0(sizeof(BwRequestChange) * Max(count, 1));
@@ -121,6 +128,44 @@ bw_settle(const BwSettlement *items, int count)
 		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
 	}
 	return bw_release_waiting(changes.moved);
+}
+
+/* For bw_work_attempt(). */
+typedef struct Attempt
+{
+	const BwSettlement *items;
+	int			count;
+	List	   *moved;
+} Attempt;
+
+static void
+attempt(BwWork *work, void *arg)
+{
+	Attempt    *a = arg;
+
+	a->moved = bw_settle(a->items, a->count);
+}
+
+List *
+bw_settle_each(BwWork *work, const BwSettlement *items, int count, bool *failed)
+{
+	Attempt		all = {.items = items,.count = count};
+	List	   *moved = NIL;
+
+	memset(failed, 0, sizeof(bool) * count);
+	if (count != 1 && bw_work_attempt(work, attempt, &all, NULL))
+		return all.moved;
+	for (int i = 0; i < count; i++)
+	{
+		Attempt		one = {.items = &items[i],.count = 1};
+
+		failed[i] = !bw_work_attempt(work, attempt, &one,
+									 psprintf("recording what became of request " INT64_FORMAT,
+											  items[i].request->id));
+		if (!failed[i])
+			moved = list_concat(moved, one.moved);
+	}
+	return moved;
 }
 
 List *
@@ -245,6 +290,9 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 {
 	const BwOrderReply *reply = item->answer_count > 0 ? item->answers[0].reply : NULL;
 	const BwReplyError *last_error = NULL;
+
+	/* A search may have found fewer than were wanted. */
+	int			wanted = Max(member->quantity, member->number_count);
 	int			completed = 0;
 
 	for (int i = 0; i < member->number_count; i++)
@@ -264,8 +312,8 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 	if (item->status == BW_ORDER_REJECTED)
 		return BW_ORDER_REJECTED;
 	change->completed_quantity = completed;
-	change->failed_quantity = member->number_count - completed;
-	if (completed == member->number_count)
+	change->failed_quantity = wanted - completed;
+	if (completed == wanted)
 	{
 		change->error_code = change->error_text = "";
 		return BW_ORDER_COMPLETE;

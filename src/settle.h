@@ -20,6 +20,8 @@
 #include "store_requests.h"
 #include "xml.h"
 
+struct BwWork;
+
 /* What one order at Bandwidth says of the numbers. */
 typedef struct BwAnswer
 {
@@ -72,5 +74,12 @@ extern List *bw_release_waiting(List *moved);
  * of BwMoved *, in the current memory context.
  */
 extern List *bw_settle(const BwSettlement *items, int count);
+
+/*
+ * The same, but if they cannot be recorded together, each by itself: those that
+ * fail are logged and marked in "failed", and the others are not held up.
+ */
+extern List *bw_settle_each(struct BwWork *work, const BwSettlement *items,
+							int count, bool *failed);
 
 #endif							/* BW_SETTLE_H */

@@ -7,6 +7,9 @@
  * take out those; an error that blames numbers without naming one halves the
  * request, so that a bad number among a thousand is found in ten steps.
  *
+ * Of a request that was sent before, and lost, the parts are not queued: they
+ * go out as further copies, whose orders stay UNKNOWN until the outcome.
+ *
  * src/split.c
  *-------------------------------------------------------------------------
  */
@@ -29,6 +32,7 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 	int64	   *rest = palloc(sizeof(int64) * Max(count, 1));
 	int			rest_count = 0;
 	int			half;
+	bool		again = request->attempts > 1;
 	List	   *moved = NIL;
 
 	/* Somebody holds a row: the request is looked up later, and split then. */
@@ -45,13 +49,14 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 		else
 			rest[rest_count++] = members[i].order_id;
 		moved = lappend(moved, bw_moved(members[i].order_id, error != NULL
-										? BW_ORDER_REJECTED : BW_ORDER_QUEUED));
+										? BW_ORDER_REJECTED
+										: again ? BW_ORDER_UNKNOWN : BW_ORDER_QUEUED));
 	}
 	half = rest_count == count ? (rest_count + 1) / 2 : rest_count;
-	bw_store_make_part(request->id, rest, half);
-	bw_store_make_part(request->id, rest + half, rest_count - half);
+	bw_store_make_part(request->id, rest, half, again);
+	bw_store_make_part(request->id, rest + half, rest_count - half, again);
 	bw_store_close_request(request->id);
-	*back = rest_count;
+	*back = again ? 0 : rest_count;
 	return bw_release_waiting(moved);
 }
 

@@ -16,7 +16,7 @@
 /*
  * Take the orders apart: those whose numbers the errors name are REJECTED, the
  * others are to be sent again without them, in two halves if none is named.
- * Returns a List of BwMoved *; "back" is how many numbers will be sent again.
+ * Returns a List of BwMoved *; "back" is how many numbers go back into the queue.
  */
 extern List *bw_split(const BwRequestRow *request, const BwReplyErrors *errors,
 					  int *back);

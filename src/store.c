@@ -165,6 +165,16 @@ bw_store_abort(MemoryContext cxt)
 	MemoryContextSwitchTo(cxt);
 }
 
+void
+bw_store_lock_timeout(int ms)
+{
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* get_extension_schema() is public from PostgreSQL 16 on only. */
 static Oid
 extension_schema(void)

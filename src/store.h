@@ -76,6 +76,9 @@ extern void bw_store_abort(MemoryContext cxt);
 	"concat_ws('-', left(" home "::text, 8), " order_id \
 	", left(gen_random_uuid()::text, 8))"
 
+/* From now on until the end of this transaction. */
+extern void bw_store_lock_timeout(int ms);
+
 /* Owner of bw_orders, InvalidOid when the extension is not there. */
 extern Oid	bw_store_owner(void);
 

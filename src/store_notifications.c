@@ -38,7 +38,7 @@ static BwStatement inbox = {
 	"  ORDER BY notification_id"
 	"  LIMIT $1"
 	" FOR NO KEY UPDATE SKIP LOCKED)"
-	"SELECT n.id, n.body, i.tries"
+	"SELECT n.id, n.body, i.tries, n.subscription_id"
 	"  FROM i JOIN bw_notifications AS n ON n.id = i.notification_id"
 	" ORDER BY n.id",
 	.nargs = 1,
@@ -48,6 +48,15 @@ static BwStatement inbox = {
 static BwStatement next_inbox = {
 	.text = "SELECT min(due_at) FROM bw_inbox",
 	.nargs = 0
+};
+
+static BwStatement postpone = {
+	.text =
+	"INSERT INTO bw_inbox AS i (notification_id, due_at, tries) VALUES ($1, $2, 1)"
+	" ON CONFLICT (notification_id) DO UPDATE"
+	"    SET due_at = EXCLUDED.due_at, tries = i.tries + 1",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
 };
 
 static BwStatement outcomes = {
@@ -94,8 +103,10 @@ static BwStatement forget_notifications = {
 static BwStatement due_subscriptions = {
 	.text =
 	"WITH w AS MATERIALIZED ("
-	" SELECT subscription_id, due_at, tries FROM bw_subscription_work"
+	" SELECT subscription_id, due_at, tries FROM bw_subscription_work AS l"
 	"  WHERE due_at <= now()"
+	"    AND EXISTS (SELECT FROM bw_subscriptions AS s WHERE s.id = l.subscription_id"
+	"                   AND s.home = (SELECT i.home FROM bw_identity AS i))"
 	"  ORDER BY due_at"
 	"  LIMIT $1"
 	" FOR NO KEY UPDATE SKIP LOCKED)"
@@ -104,7 +115,6 @@ static BwStatement due_subscriptions = {
 	"       s.number_format, s.public_key, s.credentials, s.wanted, s.state,"
 	"       s.bandwidth_subscription_id, w.tries"
 	"  FROM w JOIN bw_subscriptions AS s ON s.id = w.subscription_id"
-	" WHERE s.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY w.due_at",
 	.nargs = 1,
 	.argtypes = {INT4OID}
@@ -158,6 +168,15 @@ static BwStatement keys = {
 	" WHERE (k.retire_at IS NULL OR k.retire_at > now())"
 	"   AND s.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY k.id",
+	.nargs = 0
+};
+
+static BwStatement callers = {
+	.text =
+	"SELECT DISTINCT s.id, s.account_id, s.bandwidth_subscription_id"
+	"  FROM bw_callback_keys AS k"
+	"  JOIN bw_subscriptions AS s ON s.id = k.subscription_id"
+	" WHERE s.home = (SELECT i.home FROM bw_identity AS i)",
 	.nargs = 0
 };
 
@@ -259,10 +278,19 @@ bw_store_inbox(int limit, int *count, TimestampTz *next_due)
 		items[i].body = VARDATA_ANY(body);
 		items[i].body_len = VARSIZE_ANY_EXHDR(body);
 		items[i].tries = bw_store_int32(i, 2);
+		items[i].subscription_id = bw_store_is_null(i, 3) ? 0 : bw_store_int64(i, 3);
 	}
 	bw_store_run(&next_inbox, NULL, NULL);
 	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
 	return items;
+}
+
+void
+bw_store_postpone(int64 notification_id, TimestampTz due_at)
+{
+	Datum		v[2] = {Int64GetDatum(notification_id), TimestampTzGetDatum(due_at)};
+
+	bw_store_run(&postpone, v, NULL);
 }
 
 void
@@ -408,6 +436,22 @@ bw_store_keys(int *count)
 			continue;
 		memcpy(list[i].salt, VARDATA_ANY(salt), BW_LISTENER_SALT_LEN);
 		memcpy(list[i].hash, VARDATA_ANY(hash), BW_LISTENER_HASH_LEN);
+	}
+	return list;
+}
+
+BwCaller *
+bw_store_callers(int *count)
+{
+	BwCaller   *list;
+
+	*count = (int) bw_store_run(&callers, NULL, NULL);
+	list = palloc(sizeof(BwCaller) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		list[i].subscription_id = bw_store_int64(i, 0);
+		list[i].account_id = bw_store_text(i, 1);
+		list[i].bandwidth_subscription_id = bw_store_text(i, 2);
 	}
 	return list;
 }

@@ -25,6 +25,7 @@ typedef struct BwIncoming
 	const char *user_agent;
 	const char *body;
 	size_t		body_len;
+	bool		authenticated;	/* it came with a subscription's credentials */
 	int			tries;			/* how often it was looked at before */
 
 	const char *outcome;		/* stored, applied, confirming, orphan,
@@ -43,6 +44,9 @@ extern void bw_store_keep(BwIncoming *items, int count);
 
 /* Take from the inbox what is due. */
 extern BwIncoming *bw_store_inbox(int limit, int *count, TimestampTz *next_due);
+
+/* Into the inbox, or once more: it could not be applied. */
+extern void bw_store_postpone(int64 notification_id, TimestampTz due_at);
 
 /* Write down what became of each, and keep the inbox in step. */
 extern void bw_store_outcomes(const BwIncoming *items, int count);
@@ -87,6 +91,16 @@ extern void bw_store_subscription_state(int64 id, const char *state,
 extern void bw_store_add_key(int64 subscription_id, const char *path,
 							 const uint8 *salt, const uint8 *hash);
 extern BwListenerKey *bw_store_keys(int *count);
+
+/* For whom callbacks with a subscription's credentials may speak. */
+typedef struct BwCaller
+{
+	int64		subscription_id;	/* bw_subscriptions.id */
+	char	   *account_id;
+	char	   *bandwidth_subscription_id;	/* NULL: not known yet */
+} BwCaller;
+
+extern BwCaller *bw_store_callers(int *count);
 
 typedef struct BwNewSubscription
 {

@@ -123,7 +123,8 @@ static BwStatement order_lines = {
 static BwStatement read_order = {
 	.text =
 	"SELECT o.id, o.kind, o.server, o.account_id, o.ordered_by, o.status,"
-	"       o.bandwidth_order_id, o.request_id, o.xmin"
+	"       o.bandwidth_order_id, o.request_id, o.xmin,"
+	"       COALESCE(o.home = (SELECT i.home FROM bw_identity AS i), false)"
 	"  FROM bw_orders AS o"
 	" WHERE o.id = $1"
 	"   AND ($2 = 0 OR"
@@ -373,6 +374,23 @@ bw_store_order(int64 id, Oid role)
 	row->bandwidth_order_id = bw_store_text(0, 6);
 	row->request_id = bw_store_int64(0, 7);
 	row->own_write = bw_store_is_own_write(bw_store_text(0, 8));
+	row->own_home = bw_store_bool(0, 9);
+	return row;
+}
+
+BwOrderRow *
+bw_store_own_order(int64 id, Oid role)
+{
+	BwOrderRow *row;
+
+	bw_store_require_identity();
+	row = bw_store_order(id, role);
+	if (!row->own_home)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("order " INT64_FORMAT " belongs to another database", id),
+				 errdetail("Its row came here by replication or with a dump; only the database that made it moves it."),
+				 errhint("Call the function there.")));
 	return row;
 }
 

@@ -78,6 +78,7 @@ typedef struct BwOrderRow
 	char	   *bandwidth_order_id; /* NULL: none yet */
 	int64		request_id;		/* 0: none yet */
 	bool		own_write;		/* inserted or changed by this transaction */
+	bool		own_home;		/* made by this database */
 } BwOrderRow;
 
 /*
@@ -92,6 +93,12 @@ extern void bw_store_require_identity(void);
  * sees the newest committed state.
  */
 extern BwOrderRow *bw_store_order(int64 id, Oid role);
+
+/*
+ * The same, for those who change it: raises 55000 in a copy of the database,
+ * and for a row that another database made.
+ */
+extern BwOrderRow *bw_store_own_order(int64 id, Oid role);
 
 /*
  * Lock an order that waits in the queue or is held, before anything else of it:

@@ -40,25 +40,41 @@ static BwStatement next_group = {
 	" o.reservation_ids, cardinality(r.members), o.criteria ->> 'area_code'," \
 	" (o.criteria ->> 'lca')::boolean"
 
+/*
+ * Our plans are made while the tables are small, and kept.  Where a join could
+ * be begun at the wrong end, it is written so that it cannot: from few rows to
+ * those that they name, each by an index (a LATERAL that is not pulled up).
+ */
+
 /* Does another order want one of the numbers?  Whether it is under way ... */
 #define RIVAL_COLUMN \
 	"(SELECT min(n.order_id)" \
-	"   FROM bw_order_numbers AS m" \
-	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number" \
-	"  WHERE m.order_id = o.id AND n.order_id <> o.id AND n.status = 'PENDING') "
+	"   FROM (SELECT telephone_number FROM bw_order_numbers" \
+	"          WHERE order_id = o.id OFFSET 0) AS m" \
+	"  CROSS JOIN LATERAL (" \
+	"   SELECT x.order_id FROM bw_order_numbers AS x" \
+	"    WHERE x.telephone_number = m.telephone_number AND x.order_id <> o.id" \
+	"      AND x.status = 'PENDING' OFFSET 0) AS n) "
 
 /* ... is asked only then. */
 static BwStatement blockers = {
 	.text =
-	"SELECT m.order_id, min(b.id)"
-	"  FROM bw_order_numbers AS m"
-	"  JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
-	"  JOIN bw_orders AS o ON o.id = m.order_id"
-	"  JOIN bw_orders AS b ON b.id = n.order_id"
-	" WHERE m.order_id = ANY ($1) AND n.order_id <> m.order_id"
-	"   AND b.account_id = o.account_id AND b.kind = 'order'"
-	"   AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED')"
-	" GROUP BY m.order_id",
+	"SELECT i.order_id, min(b.id)"
+	"  FROM unnest($1) AS i(order_id)"
+	" CROSS JOIN LATERAL ("
+	"  SELECT o.account_id FROM bw_orders AS o WHERE o.id = i.order_id OFFSET 0) AS o"
+	" CROSS JOIN LATERAL ("
+	"  SELECT m.telephone_number FROM bw_order_numbers AS m"
+	"   WHERE m.order_id = i.order_id OFFSET 0) AS m"
+	" CROSS JOIN LATERAL ("
+	"  SELECT n.order_id FROM bw_order_numbers AS n"
+	"   WHERE n.telephone_number = m.telephone_number"
+	"     AND n.order_id <> i.order_id OFFSET 0) AS n"
+	" CROSS JOIN LATERAL ("
+	"  SELECT b.id FROM bw_orders AS b"
+	"   WHERE b.id = n.order_id AND b.account_id = o.account_id AND b.kind = 'order'"
+	"     AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED') OFFSET 0) AS b"
+	" GROUP BY i.order_id",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID}
 };
@@ -214,6 +230,31 @@ static BwStatement make_part = {
 	.argtypes = {INT8OID, INT8ARRAYOID}
 };
 
+/* The lost copy may have been executed: the part is sent again, as it was. */
+static BwStatement make_part_again = {
+	.text =
+	"WITH r AS ("
+	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
+	"        customer_order_id, members, quantity, state, attempts,"
+	"        first_sent_at, last_sent_at)"
+	" SELECT home, kind, server, account_id, ordered_by,"
+	"        " BW_NEW_CUSTOMER_ORDER_ID("home", "$2[1]") ", $2, cardinality($2),"
+	"        'unknown', 1, first_sent_at, last_sent_at"
+	"   FROM bw_requests WHERE id = $1"
+	" RETURNING id, server),"
+	"w AS ("
+	" INSERT INTO bw_open_requests (request_id, server, step, due_at)"
+	" SELECT r.id, r.server, 'resend', now() FROM r),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT m, 'UNKNOWN', 'reply', 'its request was refused and split'"
+	"   FROM unnest($2) AS m)"
+	"UPDATE bw_orders AS o SET status = 'UNKNOWN', request_id = r.id"
+	"  FROM r WHERE o.id = ANY ($2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8ARRAYOID}
+};
+
 static BwStatement close_request = {
 	.text =
 	"WITH w AS (DELETE FROM bw_open_requests WHERE request_id = $1)"
@@ -228,10 +269,12 @@ static BwStatement due_searches = {
 	"SELECT o.id, q.server, q.ordered_by, o.account_id, o.quantity,"
 	"       o.partial_allowed, o.criteria ->> 'query',"
 	"       COALESCE((o.criteria ->> 'max_tier')::int, -1)"
-	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
-	" WHERE q.search AND q.due_at <= now() AND o.status = 'QUEUED'"
-	"   AND NOT " BW_IN_DOUBT("q")
-	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
+	"  FROM bw_queue AS q"
+	" CROSS JOIN LATERAL ("
+	"  SELECT * FROM bw_orders AS o"
+	"   WHERE o.id = q.order_id AND o.status = 'QUEUED'"
+	"     AND o.home = (SELECT i.home FROM bw_identity AS i) OFFSET 0) AS o"
+	" WHERE q.search AND q.due_at <= now() AND NOT " BW_IN_DOUBT("q")
 	"   AND NOT EXISTS (SELECT FROM bw_pauses AS p"
 	"                    WHERE p.server = q.server"
 	"                      AND p.ordered_by IN ('', q.ordered_by))"
@@ -247,10 +290,24 @@ static BwStatement next_search = {
 	.nargs = 0
 };
 
+static BwStatement lock_search = {
+	.text =
+	"SELECT FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
+	" WHERE q.order_id = $1 AND q.search AND o.status = 'QUEUED'"
+	" FOR NO KEY UPDATE OF q, o SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static BwStatement search_later = {
 	.text = "UPDATE bw_queue SET due_at = $2 WHERE order_id = $1 AND search",
 	.nargs = 2,
 	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+static BwStatement forget_searches = {
+	.text = "UPDATE bw_queue SET due_at = now() WHERE search AND due_at > now()",
+	.nargs = 0
 };
 
 /* Numbers in the order of the search; none that an open order wants. */
@@ -314,32 +371,41 @@ static BwStatement wait_for = {
 };
 
 /*
- * What waited for these orders is free again, except an order for one number
+ * What waited for these orders, and is locked by nobody, is free again, except an order for one number
  * that the first one got: that would only fail.  The first one is named to
  * those who may see it.
  */
 static BwStatement release_waiting = {
 	.text =
 	"WITH w AS ("
-	" SELECT q.order_id, r.members FROM bw_queue AS q"
+	" SELECT q.ctid AS row, q.order_id, r.members FROM bw_queue AS q"
 	"   LEFT JOIN bw_requests AS r ON r.id = q.request_id"
-	"  WHERE q.waits_for = ANY ($1) FOR UPDATE OF q),"
+	"   JOIN bw_orders AS x ON x.id = q.order_id"
+	"  WHERE q.waits_for = ANY ($1) FOR NO KEY UPDATE OF x, q SKIP LOCKED),"
 	"lost AS ("
-	" SELECT o.id, o.request_id, min(f.id) AS first,"
+	" SELECT w.row, o.id, o.request_id, min(f.id) AS first,"
 	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
-	"   FROM w JOIN bw_orders AS o ON o.id = w.order_id AND o.quantity = 1"
-	"                             AND COALESCE(cardinality(w.members), 1) = 1"
-	"   JOIN bw_order_numbers AS m ON m.order_id = o.id"
-	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
-	"                             AND n.order_id = ANY ($1) AND n.status = 'COMPLETE'"
-	"   JOIN bw_orders AS f ON f.id = n.order_id AND f.account_id = o.account_id"
-	"  GROUP BY o.id, o.request_id),"
+	"   FROM w CROSS JOIN LATERAL ("
+	"    SELECT * FROM bw_orders AS o"
+	"     WHERE o.id = w.order_id AND o.quantity = 1"
+	"       AND COALESCE(cardinality(w.members), 1) = 1 OFFSET 0) AS o"
+	"  CROSS JOIN LATERAL ("
+	"    SELECT m.telephone_number FROM bw_order_numbers AS m"
+	"     WHERE m.order_id = o.id OFFSET 0) AS m"
+	"  CROSS JOIN LATERAL ("
+	"    SELECT n.order_id FROM bw_order_numbers AS n"
+	"     WHERE n.telephone_number = m.telephone_number"
+	"       AND n.order_id + 0 = ANY ($1) AND n.status = 'COMPLETE' OFFSET 0) AS n"
+	"  CROSS JOIN LATERAL ("
+	"    SELECT f.id, f.ordered_by FROM bw_orders AS f"
+	"     WHERE f.id = n.order_id AND f.account_id = o.account_id OFFSET 0) AS f"
+	"  GROUP BY w.row, o.id, o.request_id),"
 	"q AS ("
-	" DELETE FROM bw_queue"
-	"  WHERE waits_for = ANY ($1) AND order_id IN (SELECT id FROM lost)),"
+	" DELETE FROM bw_queue WHERE ctid = ANY (ARRAY(SELECT row FROM lost))),"
 	"u AS ("
 	" UPDATE bw_queue SET waits_for = NULL"
-	"  WHERE waits_for = ANY ($1) AND order_id NOT IN (SELECT id FROM lost)),"
+	"  WHERE ctid = ANY (ARRAY(SELECT w.row FROM w"
+	"                           WHERE w.order_id NOT IN (SELECT id FROM lost)))),"
 	"n AS ("
 	" UPDATE bw_order_numbers SET status = 'FAILED', error_code = '5005',"
 	"        error_text = 'ordered already'"
@@ -365,8 +431,11 @@ static BwStatement release_waiting = {
 /* Orders that have ended while others wait for them. */
 static BwStatement ended_blockers = {
 	.text =
-	"SELECT DISTINCT b.id FROM bw_queue AS q JOIN bw_orders AS b ON b.id = q.waits_for"
-	" WHERE q.waits_for IS NOT NULL AND b.is_final",
+	"SELECT b.id"
+	"  FROM (SELECT DISTINCT waits_for FROM bw_queue WHERE waits_for IS NOT NULL) AS q"
+	" CROSS JOIN LATERAL ("
+	"  SELECT b.id FROM bw_orders AS b"
+	"   WHERE b.id = q.waits_for AND b.is_final OFFSET 0) AS b",
 	.nargs = 0
 };
 
@@ -421,14 +490,20 @@ static BwStatement queued_ids = {
 	.argtypes = {TEXTOID, TEXTOID, INT4OID}
 };
 
-/* As many as there is room for, oldest first. */
+/*
+ * As many as there is room for, oldest first.  What a user has locked, because
+ * he is cancelling it, waits for another time.
+ */
 static BwStatement release_held = {
 	.text =
-	"WITH c AS ("
-	" SELECT order_id, sum(quantity) OVER (ORDER BY order_id) AS total"
-	"   FROM (SELECT order_id, quantity FROM bw_held"
-	"          WHERE server = $1 AND reason = 'day limit'"
-	"          ORDER BY order_id LIMIT 5000) AS t),"
+	"WITH t AS MATERIALIZED ("
+	" SELECT h.order_id, h.quantity"
+	"   FROM bw_held AS h JOIN bw_orders AS o ON o.id = h.order_id"
+	"  WHERE h.server = $1 AND h.reason = 'day limit'"
+	"  ORDER BY h.order_id LIMIT least($2, 5000)"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED),"
+	"c AS ("
+	" SELECT order_id, sum(quantity) OVER (ORDER BY order_id) AS total FROM t),"
 	"h AS ("
 	" DELETE FROM bw_held AS h USING c"
 	"  WHERE h.order_id = c.order_id AND c.total <= $2"
@@ -743,14 +818,15 @@ read_ids(uint64 rows, int *count)
 }
 
 void
-bw_store_make_part(int64 request_id, const int64 *order_ids, int count)
+bw_store_make_part(int64 request_id, const int64 *order_ids, int count,
+				   bool again)
 {
 	Datum		v[2] = {Int64GetDatum(request_id)};
 
 	if (count == 0)
 		return;
 	v[1] = bw_store_int64_array(order_ids, count);
-	bw_store_run(&make_part, v, NULL);
+	bw_store_run(again ? &make_part_again : &make_part, v, NULL);
 }
 
 void
@@ -785,12 +861,26 @@ bw_store_due_searches(int limit, int *count, TimestampTz *next_due)
 	return rows;
 }
 
+bool
+bw_store_lock_search(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	return bw_store_run(&lock_search, v, NULL) > 0;
+}
+
 void
 bw_store_search_later(int64 order_id, TimestampTz at)
 {
 	Datum		v[2] = {Int64GetDatum(order_id), TimestampTzGetDatum(at)};
 
 	bw_store_run(&search_later, v, NULL);
+}
+
+void
+bw_store_forget_searches(void)
+{
+	bw_store_run(&forget_searches, NULL, NULL);
 }
 
 int

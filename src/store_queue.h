@@ -88,7 +88,16 @@ typedef struct BwSearchRow
 /* Those whose time has come, and when the next one's has. */
 extern BwSearchRow *bw_store_due_searches(int limit, int *count,
 										  TimestampTz *next_due);
+
+/*
+ * Lock an order that a search was made for; false: it waits for none any more,
+ * or somebody has locked it.
+ */
+extern bool bw_store_lock_search(int64 order_id);
 extern void bw_store_search_later(int64 order_id, TimestampTz at);
+
+/* No search is under way: all that wait are due. */
+extern void bw_store_forget_searches(void);
 
 /*
  * Give the order "quantity" of these numbers that no other open order wants,
@@ -125,9 +134,12 @@ extern void bw_store_claim(const BwGroup *group, const char *account_id,
 extern void bw_store_requeue(const int64 *order_ids, int count,
 							 TimestampTz due_at);
 
-/* A request of its own for some of the orders of a refused one; queued. */
+/*
+ * A request of its own for some of the orders of a refused one: queued, or, if
+ * the refused one was sent more than once, to be sent again.
+ */
 extern void bw_store_make_part(int64 request_id, const int64 *order_ids,
-							   int count);
+							   int count, bool again);
 extern void bw_store_close_request(int64 request_id);
 
 /* These orders of a group wait until the others have ended. */

@@ -35,20 +35,25 @@ static BwStatement send_again = {
 	" cardinality(r.members), r.quantity, r.first_sent_at, w.step, w.tries," \
 	" w.candidates, w.refused_code, w.refused_text, r.shared, w.checked_numbers "
 
-/* The work list comes first: it is short, the list of requests is not. */
+/*
+ * The work list comes first: it is short, the list of requests is not.  Rows
+ * that came from another database (logical replication) are always due, and
+ * must not fill the laps.
+ */
 static BwStatement due_requests = {
 	.text =
 	"WITH w AS MATERIALIZED ("
 	" SELECT request_id, step, due_at, tries, candidates, checked_numbers,"
 	"        refused_code, refused_text"
-	"   FROM bw_open_requests"
+	"   FROM bw_open_requests AS l"
 	"  WHERE due_at <= now()"
+	"    AND EXISTS (SELECT FROM bw_requests AS r WHERE r.id = l.request_id"
+	"                   AND r.home = (SELECT i.home FROM bw_identity AS i))"
 	"  ORDER BY due_at"
 	"  LIMIT $1"
 	" FOR NO KEY UPDATE SKIP LOCKED)"
 	"SELECT " REQUEST_COLUMNS
 	"  FROM w JOIN bw_requests AS r ON r.id = w.request_id"
-	" WHERE r.home = (SELECT i.home FROM bw_identity AS i)"
 	" ORDER BY w.due_at",
 	.nargs = 1,
 	.argtypes = {INT4OID}

@@ -89,11 +89,15 @@ static BwStatement may_be_ours = {
 	.argtypes = {TEXTOID, TEXTARRAYOID}
 };
 
-/* The members of a request that waits, if it asks for the same. */
+/*
+ * The members of a request of this server and role that waits, if it asks for
+ * the same.  Requests of others in the account are found by their own look.
+ */
 static BwStatement members_of_request = {
 	.text =
 	"SELECT o.id FROM bw_requests AS r JOIN bw_orders AS o ON o.id = ANY (r.members)"
 	" WHERE r.id = $1 AND r.state = 'new' AND o.status IN ('QUEUED', 'HELD')"
+	"   AND r.server = $5 AND r.ordered_by = $6"
 	"   AND r.created_at <= COALESCE($2 + " CLOCK_GRACE ", 'infinity')"
 	"   AND CASE r.kind"
 	"       WHEN 'direct' THEN cardinality($3) = 0 AND $4 IN (-1, r.quantity)"
@@ -102,13 +106,14 @@ static BwStatement members_of_request = {
 	"               FROM bw_order_numbers AS n WHERE n.order_id = ANY (r.members))"
 	"       END"
 	" ORDER BY o.id FOR NO KEY UPDATE OF o NOWAIT",
-	.nargs = 4,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID}
+	.nargs = 6,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID, NAMEOID, NAMEOID}
 };
 
 /*
  * Without a request: orders for one of the numbers, which shared one, or the
- * order by criteria ($6) that was given these numbers.
+ * order by criteria ($6) that was given these numbers.  What was sent before
+ * they were made ($7) was sent by others, which were lost.
  */
 static BwStatement members_by_numbers = {
 	.text =
@@ -120,7 +125,7 @@ static BwStatement members_by_numbers = {
 	"                   WHERE n.telephone_number = ANY ($4)))"
 	"    AND o.server = $1 AND o.ordered_by = $2 AND o.account_id = $3"
 	"    AND o.id <= $5 AND o.status IN ('QUEUED', 'HELD')"
-	"    AND COALESCE(r.state, 'new') = 'new'),"
+	"    AND o.created_at <= COALESCE($7 + " CLOCK_GRACE ", 'infinity')),"
 	"m AS ("
 	" SELECT min(c.id) AS id FROM c JOIN bw_order_numbers AS n ON n.order_id = c.id"
 	"  WHERE c.quantity = 1 AND n.telephone_number = ANY ($4)"
@@ -132,14 +137,18 @@ static BwStatement members_by_numbers = {
 	"                            AND c.quantity)"
 	"SELECT o.id FROM bw_orders AS o WHERE o.id IN (SELECT m.id FROM m)"
 	" ORDER BY o.id FOR NO KEY UPDATE OF o NOWAIT",
-	.nargs = 6,
-	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTARRAYOID, INT8OID, INT8OID}
+	.nargs = 7,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTARRAYOID, INT8OID, INT8OID,
+	TIMESTAMPTZOID}
 };
 
 /*
  * $1: the orders; $2: their request, null if it has to be made; $3, $4: the
  * ids of the order at Bandwidth and of ours; $5: when it was made; $6: its
  * numbers; $7, $8: the group.
+ *
+ * A request that waits may have been split there: what is found is taken out
+ * of it, and its other orders wait on their own.
  */
 static BwStatement bind_sent = {
 	.text =
@@ -164,7 +173,15 @@ static BwStatement bind_sent = {
 	"r AS (SELECT id FROM made UNION ALL SELECT id FROM known),"
 	"old AS ("
 	" UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
-	"  WHERE $2 IS NULL AND id IN (SELECT request_id FROM o)),"
+	"  WHERE $2 IS NULL AND state <> 'closed' AND id IN (SELECT request_id FROM o)"
+	" RETURNING members),"
+	"b AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, quantity, approved, claimed)"
+	" SELECT m.server, m.ordered_by, m.id, m.quantity, true, true"
+	"   FROM old JOIN bw_orders AS m ON m.id = ANY (old.members)"
+	"  WHERE m.id <> ALL ($1) AND m.status = 'QUEUED'"
+	" ON CONFLICT (server, ordered_by, order_id)"
+	" DO UPDATE SET request_id = NULL, quantity = EXCLUDED.quantity),"
 	"q AS ("
 	" DELETE FROM bw_queue"
 	"  WHERE server = $7 AND ordered_by = $8 AND order_id = ANY ($1)),"
@@ -280,8 +297,10 @@ lock_members(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
 {
 	uint64		rows;
 	int64	   *ids;
-	Datum		v[6];
-	bool		nulls[6] = {false};
+	Datum		server = DirectFunctionCall1(namein, CStringGetDatum(doubt->server));
+	Datum		role = DirectFunctionCall1(namein, CStringGetDatum(doubt->ordered_by));
+	Datum		v[7];
+	bool		nulls[7] = {false};
 
 	if (sent->request_id != 0)
 	{
@@ -290,17 +309,21 @@ lock_members(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
 		nulls[1] = sent->created == DT_NOBEGIN;
 		v[2] = numbers;
 		v[3] = Int64GetDatum(sent->quantity);
+		v[4] = server;
+		v[5] = role;
 		rows = bw_store_run(&members_of_request, v, nulls);
 	}
 	else
 	{
-		v[0] = DirectFunctionCall1(namein, CStringGetDatum(doubt->server));
-		v[1] = DirectFunctionCall1(namein, CStringGetDatum(doubt->ordered_by));
+		v[0] = server;
+		v[1] = role;
 		v[2] = CStringGetTextDatum(account_id);
 		v[3] = numbers;
 		v[4] = Int64GetDatum(doubt->up_to);
 		v[5] = Int64GetDatum(sent->order_id);
-		rows = bw_store_run(&members_by_numbers, v, NULL);
+		v[6] = TimestampTzGetDatum(sent->created);
+		nulls[6] = sent->created == DT_NOBEGIN;
+		rows = bw_store_run(&members_by_numbers, v, nulls);
 	}
 	ids = palloc(sizeof(int64) * Max(rows, 1));
 	for (uint64 i = 0; i < rows; i++)

@@ -55,7 +55,7 @@ static BwTask *make_task(BwWork *work, int64 request_id, const char *server,
 static bool is_own_place(const BwServer *server, const BwOrderData *order);
 static char *request_body(const char *customer_order_id, BwOrderData **orders,
 						  int count);
-static bool record_all(BwWork *work, BwTask **tasks, int count);
+static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
 static void split(BwWork *work, Recording *recording, BwTask *task,
 				  const BwRequestRow *request);
@@ -208,11 +208,11 @@ bw_submit_send(BwWork *work, BwTask *task)
 }
 
 static bool
-record_all(BwWork *work, BwTask **tasks, int count)
+record_all(BwWork *work, BwTask **tasks, int count, const char *what)
 {
 	Recording	recording = {.tasks = tasks,.count = count,.next_due = DT_NOEND};
 
-	if (!bw_work_transaction(work, record, &recording, "recording replies"))
+	if (!bw_work_transaction(work, record, &recording, what))
 		return false;
 	bw_work_moved(work, recording.moved);
 	work->reconcile_at = Min(work->reconcile_at, recording.next_due);
@@ -224,12 +224,14 @@ void
 bw_submit_finished(BwWork *work, BwTask **tasks, int count)
 {
 	/* If one of them is bad: each on its own, so that only that one waits. */
-	if (!record_all(work, tasks, count))
+	if (count == 1 || !record_all(work, tasks, count, NULL))
 	{
 		for (int i = 0; i < count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			(void) record_all(work, &tasks[i], 1);
+			(void) record_all(work, &tasks[i], 1,
+							  psprintf("recording the reply to request " INT64_FORMAT,
+									   tasks[i]->id));
 		}
 	}
 	if (work->crowded)
@@ -271,7 +273,10 @@ record(BwWork *work, void *arg)
 	recording->moved = list_concat(recording->moved, bw_settle(items, n));
 }
 
-/* Several orders, refused because of some of their numbers. */
+/*
+ * Several orders, refused because of some of their numbers.  Numbers that are
+ * taken when a request is sent again may be its own: those are asked about.
+ */
 static bool
 is_to_be_split(BwTask *task, const BwRequestRow *request)
 {
@@ -279,8 +284,8 @@ is_to_be_split(BwTask *task, const BwRequestRow *request)
 	BwErrorClass class = bw_order_error_class(outcome->code);
 
 	return outcome->kind == BW_OUTCOME_REFUSED && request->member_count > 1 &&
-		request->attempts <= 1 &&
-		(class == BW_ERROR_NUMBER_TAKEN || class == BW_ERROR_NUMBER_INVALID);
+		(class == BW_ERROR_NUMBER_INVALID ||
+		 (class == BW_ERROR_NUMBER_TAKEN && request->attempts <= 1));
 }
 
 static void
@@ -296,6 +301,7 @@ split(BwWork *work, Recording *recording, BwTask *task, const BwRequestRow *requ
 								   bw_split(request, &errors, &back));
 	bw_xml_free_errors(&errors);
 	bw_guards_give_back(work, request->server, back);
+	recording->next_due = GetCurrentTimestamp();
 	recording->requeued = true;
 }
 

@@ -70,6 +70,7 @@ static char *first_query(TimestampTz since);
 static bool ask_next(BwWork *work, BwTask *task);
 static void take_page(BwWork *work, BwTask *task);
 static void take_rows(BwWork *work, void *arg);
+static int	read_rows(Step *step, char ***ids, char ***customer_ids);
 static void take_order(BwWork *work, BwTask *task);
 static void read_numbers(const BwTexts *texts, BwSent *sent);
 static void bind_order(BwWork *work, void *arg);
@@ -253,28 +254,15 @@ static void
 take_rows(BwWork *work, void *arg)
 {
 	Step	   *step = arg;
-	Look	   *look = step->look;
-	int			room = atoi(PAGE_SIZE);
-	char	  **ids = palloc(sizeof(char *) * room);
-	char	  **customer_ids = palloc(sizeof(char *) * room);
-	int			n = 0;
-	BwRow		row;
-	BwNext		next;
-	BwOurs	   *ours;
+	char	  **ids;
+	char	  **customer_ids;
+	int			rows = read_rows(step, &ids, &customer_ids);
 	int			count;
-	MemoryContext old;
+	BwOurs	   *ours = bw_store_may_be_ours(step->task->account.server->account_id,
+											(const char *const *) customer_ids, rows,
+											&count);
+	MemoryContext old = MemoryContextSwitchTo(step->task->cxt);
 
-	while ((next = bw_xml_list_next(step->list, &row)) == BW_NEXT_ROW && n < room)
-	{
-		if (row.field[BW_FIELD_ID] == NULL || row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL)
-			continue;
-		ids[n] = pstrdup(row.field[BW_FIELD_ID]);
-		customer_ids[n++] = pstrdup(row.field[BW_FIELD_CUSTOMER_ORDER_ID]);
-	}
-	look->failed = look->failed || next != BW_NEXT_END;
-	ours = bw_store_may_be_ours(step->task->account.server->account_id,
-								(const char *const *) customer_ids, n, &count);
-	old = MemoryContextSwitchTo(step->task->cxt);
 	for (int i = 0; i < count; i++)
 	{
 		BwSent	   *sent = palloc0(sizeof(BwSent));
@@ -283,9 +271,39 @@ take_rows(BwWork *work, void *arg)
 		sent->customer_order_id = pstrdup(customer_ids[ours[i].position]);
 		sent->request_id = ours[i].request_id;
 		sent->order_id = ours[i].order_id;
-		look->sent = lappend(look->sent, sent);
+		step->look->sent = lappend(step->look->sent, sent);
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* The ids of the orders of a page, and their CustomerOrderIds. */
+static int
+read_rows(Step *step, char ***ids, char ***customer_ids)
+{
+	int			room = atoi(PAGE_SIZE);
+	int			n = 0;
+	BwRow		row;
+	BwNext		next;
+
+	*ids = palloc(sizeof(char *) * room);
+	*customer_ids = palloc(sizeof(char *) * room);
+	while ((next = bw_xml_list_next(step->list, &row)) == BW_NEXT_ROW)
+	{
+		if (row.field[BW_FIELD_ID] == NULL || row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL)
+			continue;
+		/* Bandwidth may know a size of its own. */
+		if (n == room)
+		{
+			room *= 2;
+			*ids = repalloc(*ids, sizeof(char *) * room);
+			*customer_ids = repalloc(*customer_ids, sizeof(char *) * room);
+		}
+		(*ids)[n] = pstrdup(row.field[BW_FIELD_ID]);
+		(*customer_ids)[n++] = pstrdup(row.field[BW_FIELD_CUSTOMER_ORDER_ID]);
+	}
+	if (next != BW_NEXT_END)
+		step->look->failed = true;
+	return n;
 }
 
 static void

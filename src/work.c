@@ -20,6 +20,9 @@
 #include "work.h"
 
 #define MAX_DELAYS 32
+/* What fails is tried again after this, doubled each time, up to that. */
+#define BACK_OFF_MIN_MS 1000
+#define BACK_OFF_MAX_MS 300000
 
 BwTask *
 bw_task_create(BwWork *work, BwTaskKind kind, int64 id)
@@ -93,6 +96,27 @@ bw_work_delay_ms(const char *delays, int n, int64 beyond_ms)
 	return n < count ? (int64) (seconds[n] * 1000) : beyond_ms;
 }
 
+TimestampTz
+bw_work_back_off(int tries)
+{
+	int64		wait_ms = Min((int64) BACK_OFF_MIN_MS << Min(Max(tries, 0), 16),
+							  BACK_OFF_MAX_MS);
+
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+}
+
+/* In a PG_CATCH block. */
+static void
+report(const char *what)
+{
+	if (what != NULL)
+	{
+		errcontext("%s", what);
+		EmitErrorReport();
+	}
+	FlushErrorState();
+}
+
 bool
 bw_work_transaction(BwWork *work, BwStep step, void *arg, const char *what)
 {
@@ -111,9 +135,8 @@ bw_work_transaction(BwWork *work, BwStep step, void *arg, const char *what)
 	{
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(cxt);
-		errcontext("%s", what);
-		EmitErrorReport();
-		FlushErrorState();
+		work->error_code = geterrcode();
+		report(what);
 		bw_store_abort(cxt);
 		RESUME_INTERRUPTS();
 	}
@@ -140,9 +163,7 @@ bw_work_attempt(BwWork *work, BwStep step, void *arg, const char *what)
 	{
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(cxt);
-		errcontext("%s", what);
-		EmitErrorReport();
-		FlushErrorState();
+		report(what);
 		RollbackAndReleaseCurrentSubTransaction();
 		RESUME_INTERRUPTS();
 	}

@@ -45,6 +45,8 @@ typedef struct BwWork
 	MemoryContext lap;			/* reset after each lap */
 	BwApi	   *api;
 	BwListener *listener;		/* NULL: port closed */
+	char	   *port;			/* settings that it was opened with */
+	TimestampTz port_at;		/* when to try to open it */
 	bool		many_open;		/* questions wait until calls are finished */
 	bool		crowded;		/* orders wait until calls in flight are
 								 * finished */
@@ -62,7 +64,11 @@ typedef struct BwWork
 	List	   *spending;		/* Spending *: numbers of the last 24 hours */
 	bool		waiting;		/* orders may wait for others to end */
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
+	int			error_code;		/* of the last transaction that failed */
 	bool		fenced;			/* this database is a copy */
+	struct BwCaller *callers;	/* whose callbacks come; in callers_cxt */
+	int			caller_count;
+	MemoryContext callers_cxt;
 	bool		callbacks_come; /* a callback was believed since start */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */
 } BwWork;
@@ -81,9 +87,13 @@ extern void bw_work_moved(BwWork *work, List *moved);
 /* The n-th delay, in ms, of a list of seconds; the last one repeats. */
 extern int64 bw_work_delay_ms(const char *delays, int n, int64 beyond_ms);
 
+/* When to try again what failed by an error of ours so many times before. */
+extern TimestampTz bw_work_back_off(int tries);
+
 /*
  * Run "step" in a transaction, or in a subtransaction of the one that is open;
- * an error is logged and false returned.
+ * an error is logged and false returned.  Not logged where "what" is NULL: for
+ * steps with many items, which are done one by one if they fail together.
  */
 typedef void (*BwStep) (BwWork *work, void *arg);
 extern bool bw_work_attempt(BwWork *work, BwStep step, void *arg,

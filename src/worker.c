@@ -46,6 +46,7 @@
 #include "compat.h"
 #include "guards.h"
 #include "listener.h"
+#include "port.h"
 #include "receive.h"
 #include "reconcile.h"
 #include "registry.h"
@@ -54,6 +55,7 @@
 #include "store.h"
 #include "store_notifications.h"
 #include "store_orders.h"
+#include "store_queue.h"
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
@@ -70,10 +72,10 @@
 #define AFTER_LOCK_MS 1000
 /* How long calls under way are heard out before a restart. */
 #define FAREWELL_MS 5000
-/* A port that could not be opened is tried again after this. */
-#define LISTENER_RETRY_MS 60000
 /* Old notifications are looked for this often. */
 #define CLEANING_MS 60000
+/* A NOTIFY is a hint: it is not worth a longer wait. */
+#define NOTIFY_LOCK_TIMEOUT_MS 100
 /* Finished calls that share a transaction. */
 #define FINISHED_MAX 256
 #define MAX_SOCKETS 1000
@@ -85,12 +87,12 @@ typedef struct Clock
 {
 	TimestampTz safety_at;
 	TimestampTz probe_at;
-	TimestampTz listener_at;
 	TimestampTz cleaning_at;
 	TimestampTz farewell_at;	/* DT_NOEND: nobody asked for a restart */
 } Clock;
 
 static void start(Oid database);
+static void leave_port(int code, Datum arg);
 static void give_memory_back(void);
 static void override_settings(void);
 static void check_identity(BwWork *work, void *arg);
@@ -101,9 +103,6 @@ static WaitEventSet *make_wait_set(const BwWork *work);
 static long timeout_ms(const BwWork *work, const Clock *clock);
 static bool asked_to_leave(BwWork *work, Clock *clock);
 static bool may_stay(void);
-static void open_listener(BwWork *work, Clock *clock);
-static void load_keys(BwWork *work, void *arg);
-static void log_listener(BwWork *work);
 static void take_finished(BwWork *work);
 static void look_at(BwWork *work, Clock *clock, int topics);
 static void do_what_is_due(BwWork *work, Clock *clock);
@@ -125,10 +124,23 @@ bw_worker_main(Datum main_arg)
 	work->api = bw_api_create(work->cxt, MAX_SOCKETS);
 	work->keys_changed = true;
 	work->waiting = true;
+	before_shmem_exit(leave_port, PointerGetDatum(work));
 	MemoryContextSwitchTo(work->lap);
-	if (bw_work_transaction(work, prepare, NULL, "starting"))
-		main_loop(work);
+	/* Else the launcher starts the next one after a while. */
+	if (!bw_work_transaction(work, prepare, NULL, "starting"))
+		proc_exit(1);
+	main_loop(work);
 	proc_exit(0);
+}
+
+/* Before the slot is given back: the next worker wants the port at once. */
+static void
+leave_port(int code, Datum arg)
+{
+	BwWork	   *work = (BwWork *) DatumGetPointer(arg);
+
+	if (work->listener != NULL)
+		bw_listener_leave_port(work->listener);
 }
 
 static void
@@ -213,7 +225,8 @@ check_identity(BwWork *work, void *arg)
 
 /*
  * What was being sent when a worker ended before has an unknown outcome; what
- * another timeline may have sent is in doubt.
+ * it was searching for, nobody searches for; what another timeline may have
+ * sent is in doubt.
  */
 static void
 prepare(BwWork *work, void *arg)
@@ -222,6 +235,7 @@ prepare(BwWork *work, void *arg)
 	if (work->fenced)
 		return;
 	bw_store_forget_sends();
+	bw_store_forget_searches();
 	bw_timeline_check(work);
 }
 
@@ -230,9 +244,9 @@ main_loop(BwWork *work)
 {
 	WaitEventSet *set = NULL;
 	Clock		clock;
+	bool		reload;
 
 	clock.safety_at = clock.probe_at = GetCurrentTimestamp();
-	clock.listener_at = clock.safety_at;
 	clock.cleaning_at = TimestampTzPlusMilliseconds(clock.safety_at, CLEANING_MS);
 	clock.farewell_at = DT_NOEND;
 	for (;;)
@@ -241,11 +255,11 @@ main_loop(BwWork *work)
 		MemoryContextReset(work->lap);
 		sleep_until_something(work, &set, &clock);
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
+		reload = ConfigReloadPending;
+		if (reload)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			clock.listener_at = GetCurrentTimestamp();
 		}
 		if (asked_to_leave(work, &clock) || !bw_enabled)
 			return;
@@ -258,15 +272,10 @@ main_loop(BwWork *work)
 														 LOCK_PROBE_MS);
 		}
 		look_at(work, &clock, bw_registry_worker_take_topics());
-		if (work->listener == NULL && bw_listen_port > 0 && !work->fenced &&
-			clock.listener_at <= GetCurrentTimestamp())
+		if (bw_port_keep(work, reload) && set != NULL)
 		{
-			open_listener(work, &clock);
-			if (work->listener != NULL && set != NULL)
-			{
-				FreeWaitEventSet(set);
-				set = NULL;
-			}
+			FreeWaitEventSet(set);
+			set = NULL;
 		}
 		do_what_is_due(work, &clock);
 		tell(work);
@@ -305,11 +314,13 @@ make_wait_set(const BwWork *work)
 static void
 sooner(long *timeout, TimestampTz at)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	long		ms;
 
 	if (at == DT_NOEND)
 		return;
-	ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at);
+	/* The difference to '-infinity' would be the longest there is. */
+	ms = at <= now ? 0 : TimestampDifferenceMilliseconds(now, at);
 	*timeout = Min(*timeout, ms);
 }
 
@@ -387,49 +398,6 @@ may_stay(void)
 	return locked && installed;
 }
 
-static void
-open_listener(BwWork *work, Clock *clock)
-{
-	BwListenerOptions options = {.addresses = bw_listen_addresses,
-		.port = bw_listen_port,.tls_cert_file = bw_tls_cert_file,
-	.tls_key_file = bw_tls_key_file};
-	MemoryContext old = MemoryContextSwitchTo(work->cxt);
-	char		error[256];
-
-	work->listener = bw_listener_open(&options, error, sizeof(error));
-	MemoryContextSwitchTo(old);
-	clock->listener_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 LISTENER_RETRY_MS);
-	if (work->listener == NULL)
-		ereport(WARNING,
-				(errmsg("could not listen for callbacks on port %d: %s",
-						bw_listen_port, error),
-				 errhint("Orders are polled meanwhile; the port is tried again every minute.")));
-	else
-		ereport(LOG,
-				(errmsg("listening for callbacks on port %d", bw_listen_port)));
-	work->keys_changed = true;
-}
-
-static void
-load_keys(BwWork *work, void *arg)
-{
-	BwListenerKey *keys;
-	int			count;
-
-	keys = bw_store_keys(&count);
-	bw_listener_set_keys(work->listener, keys, count);
-}
-
-static void
-log_listener(BwWork *work)
-{
-	const char *line;
-
-	while ((line = bw_listener_take_log(work->listener)) != NULL)
-		ereport(LOG, (errmsg("callback listener: %s", line)));
-}
-
 /* The parts of these topics are due now. */
 static void
 look_at(BwWork *work, Clock *clock, int topics)
@@ -483,15 +451,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 		bw_claim_lap(work);
 	if (work->search_at <= now)
 		bw_search_lap(work);
-	if (work->listener != NULL)
-	{
-		if (work->keys_changed)
-			work->keys_changed =
-				!bw_work_transaction(work, load_keys, NULL, "reading callback credentials");
-		bw_listener_run(work->listener);
-		bw_receive_parked(work);
-		log_listener(work);
-	}
+	bw_port_run(work);
 	bw_api_run(work->api);
 	take_finished(work);
 	if (clock->farewell_at != DT_NOEND)
@@ -564,6 +524,8 @@ notify_all(BwWork *work, void *arg)
 {
 	ListCell   *lc;
 
+	/* Who commits with a NOTIFY, and waits for a standby, locks out others. */
+	bw_store_lock_timeout(NOTIFY_LOCK_TIMEOUT_MS);
 	foreach(lc, work->moved)
 	{
 		BwMoved    *moved = lfirst(lc);
@@ -576,7 +538,8 @@ notify_all(BwWork *work, void *arg)
 
 /*
  * Tell sessions that wait, and listeners.  NOTIFY comes after the change and
- * in a transaction of its own: a full queue costs the hint, not the change.
+ * in a transaction of its own: a full queue, or a lock that is not to be had
+ * soon, costs the hint and not the change.
  */
 static void
 tell(BwWork *work)

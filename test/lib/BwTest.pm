@@ -47,7 +47,7 @@ our @EXPORT = qw(
 
 # Longest wait of the helpers below, in seconds.  Far above what anything
 # takes, because machines that test are busy machines.
-our $LIMIT = $ENV{BW_TEST_LIMIT} // 30;
+our $LIMIT = $ENV{BW_TEST_LIMIT} // 90;
 
 # Seconds between two looks.
 our $LAP = 0.02;

@@ -64,7 +64,7 @@ END
 $$;
 
 -- Poll until a query says true; false after the limit.
-CREATE FUNCTION test.comes_true(query text, timeout interval DEFAULT '30 s') RETURNS boolean
+CREATE FUNCTION test.comes_true(query text, timeout interval DEFAULT '90 s') RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     give_up timestamptz := clock_timestamp() + timeout;

@@ -28,15 +28,15 @@ sub cancelled
 $sandbox->fault(class => 'SEARCH', kind => 'hang');
 my ($seconds, $code) = cancelled("SELECT * FROM bw_search('540551')");
 is($code, '57014', 'statement_timeout ends a call to a silent server');
-# psql's own start is in it
-cmp_ok($seconds, '<', 0.6, "promptly: after $seconds s");
+# without it, after half a minute; psql's own start is in it
+cmp_ok($seconds, '<', 5, "promptly: after $seconds s");
 
 my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die;
 $node->safe_psql('postgres', "CREATE SERVER tls FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', site_id '1', base_url 'https://127.0.0.1:"
 	  . $listener->sockport . "'); CREATE USER MAPPING FOR CURRENT_USER SERVER tls OPTIONS (username 'u', password 'p')");
 ($seconds, $code) = cancelled("SELECT * FROM bw_search('540551', server => 'tls')");
 is($code, '57014', 'and a TLS handshake that hangs');
-cmp_ok($seconds, '<', 0.6, "promptly: after $seconds s");
+cmp_ok($seconds, '<', 5, "promptly: after $seconds s");
 
 my $fds = q{SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/fd');};
 my $hang = "SET statement_timeout = '30ms';\nSELECT count(*) FROM bw_search('540551');\nRESET statement_timeout;\n";
@@ -129,7 +129,7 @@ cmp_ok(time() - $began, '<', 2, 'another database is dropped while calls hang');
 $began = time();
 $node->safe_psql('postgres', 'DROP DATABASE other');
 my $took = time() - $began;
-cmp_ok($took, '<', 1, "so is the worker's own: $took s");
+cmp_ok($took, '<', 5, "so is the worker's own: $took s");
 $node->safe_psql('postgres', 'CREATE DATABASE base');
 $node->safe_psql('base', 'CREATE EXTENSION bandwidth');
 worker_pid($node, 'base');
@@ -138,10 +138,27 @@ ok(worker_pid($node, 'renamed'), 'a renamed database has its worker again');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE renamed');
 pass('a database with a worker can be a template');
 
+# --- failures make it wait, restarts that were asked for do not ---
+my $port = free_port();
+$node->safe_psql('postgres', "ALTER DATABASE postgres SET bandwidth.listen_port = $port");
+my $pid = worker_pid($node);
+foreach my $size (1 .. 12)
+{
+	$node->safe_psql('postgres', "ALTER DATABASE postgres SET work_mem = '${size}MB'");
+	wait_until(sub { my $next = worker_pid($node); $next != $pid && ($pid = $next) }, 'ALTER DATABASE restarts its worker');
+}
+$began = time();
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+wait_until(sub { worker_pid($node) != $pid }, 'a worker that was terminated comes back');
+$took = time() - $began;
+cmp_ok($took, '<', 6, "as after its first failure: $took s");
+$node->wait_for_log(qr/\[@{[ worker_pid($node) ]}\].*listening for callbacks/);
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/could not listen/, 'each finds the port free');
+
 $began = time();
 $node->stop('fast');
 $took = time() - $began;
-cmp_ok($took, '<', 1, "a fast shutdown takes $took s while a call hangs");
+cmp_ok($took, '<', 5, "a fast shutdown takes $took s while a call hangs");
 
 # --- settings ---
 $node->start;

@@ -68,6 +68,19 @@ $sandbox->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count 
 is(order_together(@numbers), 1, 'a lost reply: one POST');
 is(outcome(@numbers), 'COMPLETE 10', 'and all complete');
 
+# --- a lost request, whose copy is refused because of one number ---
+@numbers = (9192600370 .. 9192600373);
+$sandbox->control('spoil', tn => $numbers[2]);
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'reset_before', count => 1);
+order_together(@numbers);
+is(outcome(@numbers), 'COMPLETE 3, REJECTED 1', 'a lost request whose copy is refused: the bad number alone');
+is($sandbox->number($_)->{bought}, 1, "$_ was bought once") foreach @numbers[ 0, 1, 3 ];
+@numbers = (9192600380 .. 9192600383);
+$sandbox->control('spoil', tn => $numbers[1], named => 1);
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'reset_before', count => 1);
+order_together(@numbers);
+is(outcome(@numbers), 'COMPLETE 3, REJECTED 1', 'also when it is named');
+
 # --- different sites do not share ---
 my $before = posts();
 sql('SELECT bw_pause()');

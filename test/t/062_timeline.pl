@@ -27,21 +27,28 @@ sub expect
 	return { name => $name, id => $id, prefix => $prefix, status => $status, numbers => $numbers };
 }
 
-# POSTs of orders that name the prefix and were not refused.
-sub posts_for
+# POSTs of orders that were neither refused nor put off.
+sub accepted_posts
 {
-	my ($prefix) = @_;
-
-	return scalar grep { $_->{body} =~ m{<(?:TelephoneNumber|NpaNxx)>$prefix} && $_->{status} != 400 }
-	  $sandbox->journal(class => 'ORDER', method => 'POST');
+	return grep { $_->{status} != 400 && $_->{status} != 429 } $sandbox->journal(class => 'ORDER', method => 'POST');
 }
 
-# Lists of orders that the sandbox was asked for.
+# How many of them (or of those given) name the prefix.
+sub posts_for
+{
+	my ($prefix, @posts) = @_;
+
+	@posts = accepted_posts() unless @posts;
+	return scalar grep { $_->{body} =~ m{<(?:TelephoneNumber|NpaNxx)>$prefix} } @posts;
+}
+
+# Lists of all orders that the sandbox was asked for.
 sub lists
 {
 	my (%filters) = @_;
 
-	return grep { $_->{path} =~ m{/orders$} } $sandbox->journal(class => 'HISTORY', method => 'GET', %filters);
+	return grep { $_->{path} =~ m{/orders$} && $_->{query} !~ /customerOrderId/ }
+	  $sandbox->journal(class => 'HISTORY', method => 'GET', %filters);
 }
 
 # Number of the last request that the sandbox saw.
@@ -52,33 +59,42 @@ sub last_request
 	return @journal ? $journal[-1]{seq} : 0;
 }
 
-# What Bandwidth sold, and what the row says: these have to agree.
+# What Bandwidth sold, and what the rows say: these have to agree.
 sub ends_well
 {
-	my ($node, $order) = @_;
-	my ($id, $prefix) = @{$order}{qw(id prefix)};
-	my %sold;
-
-	foreach my $theirs ($sandbox->orders)
-	{
-		$sold{$_} = $theirs->{id} foreach grep { /^$prefix/ } @{ $theirs->{completed} };
-	}
-	my $row = $node->safe_psql('postgres', qq{
-		SELECT o.status, count(n.telephone_number) FILTER (WHERE n.status = 'COMPLETE'),
-		       o.bandwidth_order_id,
+	my ($node, @orders) = @_;
+	my @theirs = $sandbox->orders;
+	my @posts = accepted_posts();
+	my %rows = map { my @f = split /\|/, $_, -1; ($f[0] => \@f) } split /\n/,
+	  $node->safe_psql('postgres', q{
+		SELECT o.id, o.status, o.bandwidth_order_id,
+		       count(n.telephone_number) FILTER (WHERE n.status = 'COMPLETE'),
 		       string_agg(n.telephone_number, ',' ORDER BY n.telephone_number)
 		           FILTER (WHERE n.status = 'COMPLETE')
 		  FROM bw_orders AS o LEFT JOIN bw_order_numbers AS n ON n.order_id = o.id
-		 WHERE o.id = $id GROUP BY o.id});
-	my ($status, $count, $bound, $numbers) = split /\|/, $row, -1;
+		 GROUP BY o.id});
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is( "$status $count numbers, " . posts_for($prefix) . ' POST, sold: ' . join(',', sort keys %sold)
-		  . ', by: ' . join(',', sort { $a cmp $b } keys %{ { reverse %sold } }),
-		"$order->{status} $order->{numbers} numbers, " . ($order->{status} eq 'REJECTED' ? 0 : 1) . " POST, sold: $numbers, by: "
-		  . ($order->{numbers} > 0 ? $bound : ''),
-		"$order->{name}: bought once, as the row says");
-	is(scalar keys %sold, $order->{numbers}, "$order->{name}: $order->{numbers} numbers");
+	foreach my $order (@orders)
+	{
+		my (undef, $status, $bound, $count, $numbers) = @{ $rows{ $order->{id} } };
+		my %sold;
+		my %by;
+
+		foreach my $their (@theirs)
+		{
+			foreach my $number (grep { /^$order->{prefix}/ } @{ $their->{completed} })
+			{
+				$sold{$number} = 1;
+				$by{ $their->{id} } = 1;
+			}
+		}
+		is( "$status, $count numbers, " . posts_for($order->{prefix}, @posts) . ' POST; sold ' . keys(%sold) . ': '
+			  . join(',', sort keys %sold) . ' by ' . join(',', sort keys %by),
+			"$order->{status}, $order->{numbers} numbers, " . ($order->{status} eq 'REJECTED' ? 0 : 1)
+			  . " POST; sold $order->{numbers}: $numbers by " . ($order->{numbers} > 0 ? $bound : ''),
+			"$order->{name}: bought once, as the row says");
+	}
 	return;
 }
 
@@ -105,19 +121,31 @@ sub order_all_kinds
 		$add->("shared request, number $n", $number + $n, "bw_order(ARRAY['" . ($number + $n) . "'])",
 			$n == 24 ? ('FAILED', 0) : ('COMPLETE', 1));
 	}
-	# a shared request that is refused because of one number, and sent in parts
-	$sandbox->control('spoil', tn => $number + 32);
-	foreach my $n (30 .. 33)
-	{
-		$add->("parts of a request, number $n", $number + $n, "bw_order(ARRAY['" . ($number + $n) . "'], site_id => '13606')",
-			$n == 32 ? ('REJECTED', 0) : ('COMPLETE', 1));
-	}
 	$prefix++;
 	$add->('criteria, the user\'s own id', "919$prefix", "bw_order_search(npanxx => '919$prefix', customer_order_id => 'user $prefix')", 'COMPLETE', 1);
 	$prefix++;
 	$add->('criteria', "919$prefix", "bw_order_search(npanxx => '919$prefix', quantity => 2)", 'COMPLETE', 2);
 	$prefix++;
 	$add->('criteria, direct', "919$prefix", "bw_order_search(npanxx => '919$prefix', quantity => 2, direct => true)", 'COMPLETE', 2);
+	$prefix += 3;
+	$sandbox->control('sell', prefix => "919$prefix", every => 1);
+	$sandbox->restock("919${prefix}0004");
+	$add->('criteria, fewer than wanted', "919$prefix", "bw_order_search(npanxx => '919$prefix', quantity => 3, partial_allowed => true)", 'PARTIAL', 1);
+	return @orders;
+}
+
+# A shared request that is refused because of one number, and sent in parts.
+sub order_parts
+{
+	my ($node, $prefix) = @_;
+	my @orders;
+
+	foreach my $number (map { "919${prefix}003$_" } 0 .. 3)
+	{
+		push @orders, expect("parts of a request, number $number", order_id($node, $number, "site_id => '13606'"), $number,
+			$number =~ /2$/ ? ('REJECTED', 0) : ('COMPLETE', 1));
+	}
+	$sandbox->control('spoil', tn => "919${prefix}0032");
 	return @orders;
 }
 
@@ -137,6 +165,8 @@ sub order_unsent
 	}
 	$prefix += 4;
 	push @orders, expect('never sent, criteria', $id->("bw_order_search(npanxx => '919$prefix', quantity => 2, server => 'later')"), "919$prefix", 'COMPLETE', 2);
+	$prefix++;
+	push @orders, expect('never sent, direct', $id->("bw_order_search(npanxx => '919$prefix', quantity => 2, direct => true, server => 'later')"), "919$prefix", 'COMPLETE', 2);
 	return @orders;
 }
 
@@ -154,14 +184,16 @@ sub wait_for_sent
 		'the old server has sent its orders');
 }
 
-# What is done has left the work lists.
+# What is done leaves the work lists.
 sub nothing_is_left
 {
 	my ($node, $name) = @_;
+	my $lists = join(' UNION ALL ', map { "SELECT format('%s: %s', '$_', w) FROM $_ AS w" } qw(bw_queue bw_held bw_open_requests bw_doubts));
+	my $left;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is($node->safe_psql('postgres', join(' UNION ALL ', map { "SELECT format('%s: %s', '$_', w) FROM $_ AS w" } qw(bw_queue bw_held bw_open_requests bw_doubts))),
-		'', "$name: the work lists are empty");
+	wait_until(sub { ($left = $node->safe_psql('postgres', $lists)) eq '' }, "$name: the work lists become empty")
+	  or diag($left);
 	return;
 }
 
@@ -198,10 +230,10 @@ $sandbox->restock($_) foreach @taken;
 	my $own = 9192011000;
 
 	# more orders in the account than fit on a page of the list, all under way
-	$sandbox->config(order_delay_ms => 5000);
-	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193001100) AS n");
+	$sandbox->config(list_max => 200);
+	$sandbox->fault(class => 'HISTORY', kind => 'status', status => 500);
+	$publisher->safe_psql('postgres', "SELECT bw_order(ARRAY[n::text], name => 'a request each') FROM generate_series(9193000001, 9193000350) AS n");
 	wait_until(sub { $publisher->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE status IN ('QUEUED', 'SENDING')") eq '0' }, 'many orders');
-	$sandbox->config(order_delay_ms => 50);
 
 	# one order that is being sent, and one of each kind that is not yet
 	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'hang_after', count => 1);
@@ -209,6 +241,7 @@ $sandbox->restock($_) foreach @taken;
 	wait_for_status($publisher, $sending, 'SENDING');
 	wait_until(sub { posts_for(9192010050) }, 'the request is under way');
 	run_worker($publisher, 'off');
+	$sandbox->clear_faults;
 	my @orders = order_all_kinds($publisher, 201);
 	$publisher->safe_psql('postgres', "SELECT bw_subscribe(email => n || '\@example.com', digest => 'DAILY') FROM generate_series(1, 30) AS n");
 	$publisher->safe_psql('postgres', 'CREATE PUBLICATION orders FOR TABLE ' . join(', ', @tables) . '; CREATE PUBLICATION everything FOR ALL TABLES');
@@ -220,7 +253,7 @@ $sandbox->restock($_) foreach @taken;
 	is(statuses($subscriber, @orders), 'QUEUED', 'subscriber: the orders are there');
 	is(status_of($subscriber, $sending), 'SENDING', 'subscriber: also the one that is being sent');
 
-	wait_until(sub { $subscriber->safe_psql('postgres', 'SELECT count(*) FROM bw_open_requests WHERE due_at < now()') > 400 }, 'subscriber: open requests that it shall not ask about');
+	wait_until(sub { $subscriber->safe_psql('postgres', 'SELECT count(*) FROM bw_open_requests WHERE due_at < now()') > 320 }, 'subscriber: open requests that it shall not ask about');
 
 	# a worker that starts, and has work of its own of every kind
 	my $use_worker = sub {
@@ -250,6 +283,12 @@ $sandbox->restock($_) foreach @taken;
 	my $labels = $publisher->safe_psql('postgres', "SELECT string_agg(customer_order_id, '|') FROM bw_requests");
 	is(scalar(grep { ($_->{query} // '') =~ /$labels/ } $sandbox->journal(class => 'HISTORY', since => $since)), 0,
 		'subscriber: asks about its own only');
+	foreach my $call ("bw_cancel($orders[0]{id})", "bw_approve($orders[0]{id})", "bw_recheck($sending)", "bw_close_order($sending)",
+		"bw_resolve($sending, 'resend')", "bw_resolve($sending, 'failed')", "bw_adopt($sending, 'x')")
+	{
+		is(sqlstate($subscriber, "SELECT $call"), '55000', "subscriber: $call is the publisher's to decide");
+	}
+	is($subscriber->safe_psql('postgres', "SELECT bw_wait($sending, '0 s')"), 'SENDING', 'subscriber: reading is not');
 	is(statuses($subscriber, @orders, $late), 'QUEUED', 'subscriber: the others stay as they came');
 
 	# the replicated identity makes a copy of it
@@ -283,7 +322,7 @@ $sandbox->restock($_) foreach @taken;
 	$publisher->wait_for_catchup('everything');
 	is($subscriber->safe_psql($_, 'SELECT count(*) FROM bw_orders WHERE NOT is_final'), 0, "subscriber: hears of the outcomes, $_")
 	  foreach qw(postgres replica);
-	ends_well($publisher, $_) foreach @orders, $late, expect('sending', $sending, 9192010050, 'COMPLETE', 1);
+	ends_well($publisher, @orders, $late, expect('sending', $sending, 9192010050, 'COMPLETE', 1));
 	$subscriber->stop('immediate');
 	$publisher->stop('immediate');
 }
@@ -310,6 +349,8 @@ $sandbox->restock($_) foreach @taken;
 	is($standby->safe_psql('postgres', $workers), 0, 'a standby has neither');
 	is($standby->safe_psql('postgres', "SELECT count(*) FROM bw_search('540551', quantity => 3)"), 3, 'a standby searches');
 	is($standby->safe_psql('postgres', "SELECT status FROM bw_fetch_order($failed)"), 'FAILED', 'and reads orders');
+	is($standby->safe_psql('postgres', q{SELECT string_agg("check", ',') FROM bw_check() WHERE NOT ok}), 'worker', 'bw_check() misses nothing but the worker');
+	is($standby->safe_psql('postgres', 'SELECT state FROM bw_stat_worker'), 'stopped', 'nor does bw_stat_worker');
 	foreach my $call ("bw_order(ARRAY['9192109999'])", "bw_order_search(npanxx => '919210')", "bw_cancel($failed)",
 		"bw_recheck($failed)", 'bw_pause()', 'bw_resume()', "bw_receive('x')",
 		"bw_subscribe(email => 'someone\@example.com', digest => 'DAILY')")
@@ -324,15 +365,22 @@ $sandbox->restock($_) foreach @taken;
 	my @pair = split /\n/, $primary->safe_psql('postgres', "SELECT o.id FROM unnest(ARRAY['9192100403', '9192100404']) AS n, bw_order(ARRAY[n]) AS o");
 	push @sending, expect("being sent, shared, $_", $pair[$_], 9192100403 + $_, 'COMPLETE', 1) foreach 0, 1;
 	wait_until(sub { 2 == grep { posts_for($_) } 9192100401, 9192100404 }, 'requests are under way');
-	$sandbox->config(order_delay_ms => 6000);
+	$sandbox->config(order_delay_ms => 4000);
 	my $received = expect('received', order_id($primary, 9192100402, "name => 'received'"), 9192100402, 'COMPLETE', 1);
 	wait_for_status($primary, $received->{id}, 'RECEIVED');
+
+	# sent too fast, and back in the queue
+	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'rate_limit', retry_after_s => 1);
+	my @fast = map { expect("too fast, $_", order_id($primary, $_, $_ == 9192100407 ? "name => 'fast'" : undef), $_, 'COMPLETE', 1) } 9192100405 .. 9192100407;
+	my $fast = join(',', map { $_->{id} } @fast);
+	wait_until(sub { $primary->safe_psql('postgres', "SELECT count(DISTINCT order_id) FROM bw_order_events WHERE order_id IN ($fast) AND status = 'QUEUED'") >= 2 }, 'orders that were too fast');
 	run_worker($primary, 'off');
+	$sandbox->clear_faults;
 	$sandbox->config(order_delay_ms => 50);
 
 	# committed here and there; then only the old server knows what it did
 	wait_until(sub { time() > $taken_at + 11 }, 'orders of old are old enough');
-	my @orders = order_all_kinds($primary, 210);
+	my @orders = (order_all_kinds($primary, 210), order_parts($primary, 210), @fast);
 	my @unsent = order_unsent($primary, 210);
 	my ($approved, $held) = map { expect("held, $_", order_id($primary, $_, "server => 'held'"), $_, 'COMPLETE', 1) } 9192100701, 9192100702;
 	$primary->safe_psql('postgres', "SELECT bw_subscribe('http://127.0.0.1:1/', order_type => 'orders')");
@@ -344,7 +392,7 @@ $sandbox->restock($_) foreach @taken;
 	wait_for_sent($primary);
 	wait_for_status($primary, $approved->{id}, 'COMPLETE');
 	wait_until(sub { $primary->safe_psql('postgres', 'SELECT state FROM bw_subscriptions') eq 'ACTIVE' }, 'the old server has subscribed');
-	ends_well($primary, $_) foreach @orders, $approved;
+	ends_well($primary, @orders, $approved);
 	$primary->stop('immediate');
 	is(statuses($standby, @orders, @unsent), 'QUEUED', 'the standby knows of no claim');
 	is(statuses($standby, $approved, $held), 'HELD', 'and of no approval');
@@ -371,12 +419,13 @@ $sandbox->restock($_) foreach @taken;
 	# then
 	$restart = last_request();
 	$sandbox->clear_faults;
+	$standby->safe_psql('postgres', 'SELECT bw_recheck(id) FROM bw_orders');
 	wait_until(
 		sub {
 			$standby->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE NOT is_final AND id <> $held->{id}") eq '0';
 		},
 		'all orders are final but one', 60);
-	ends_well($standby, $_) foreach @orders, @unsent, @sending, $received, $approved, $new;
+	ends_well($standby, @orders, @unsent, @sending, $received, $approved, $new);
 	my ($post) = $sandbox->journal(class => 'ORDER', method => 'POST', since => $restart);
 	my ($list) = lists(status => 200, since => $restart);
 	cmp_ok($list->{seq}, '<', $post->{seq}, 'nothing went out before the orders of the account were listed');
@@ -419,6 +468,14 @@ $sandbox->restock($_) foreach @taken;
 	my $claim = $original->safe_psql('postgres',
 		"SELECT xmin FROM bw_order_events WHERE order_id = $searched->{id} AND status = 'SENDING'");
 
+	# later, a request that was split
+	run_worker($original, 'off');
+	my @parts = order_parts($original, 220);
+	run_worker($original, 'on');
+	wait_for_sent($original);
+	my $parted = $original->safe_psql('postgres',
+		"SELECT xmin FROM bw_order_events WHERE order_id = $parts[3]{id} AND status = 'SENDING' ORDER BY id OFFSET 1 LIMIT 1");
+
 	wait_for_archive($original);
 	$original->stop('immediate');
 	is(posts_for($_->{prefix}), 0, "$_->{name}: indeed") foreach @unsent;
@@ -429,7 +486,7 @@ $sandbox->restock($_) foreach @taken;
 	my $restored = bw_restored($original, 'base', 'restored', name => 'before');
 	wait_for_all($restored, 60);
 	is(scalar(grep { ($_->{fault} // '') eq 'list_lag' } lists(since => $since, status => 204)), 2, 'restored: the first lists are empty');
-	ends_well($restored, $_) foreach @orders, @unsent;
+	ends_well($restored, @orders, @unsent);
 	nothing_is_left($restored, 'restored');
 	$restored->stop('immediate');
 
@@ -438,8 +495,17 @@ $sandbox->restock($_) foreach @taken;
 	is($restored->safe_psql('postgres', "SELECT count(*) FROM bw_order_numbers WHERE order_id = $searched->{id}"), 2,
 		'restored between the search and the claim');
 	wait_for_all($restored, 60);
-	ends_well($restored, $_) foreach @orders, @unsent;
+	ends_well($restored, @orders, @unsent);
 	nothing_is_left($restored, 'restored again');
+	$restored->stop('immediate');
+
+	# when the parts were waiting, one of which was then split again
+	$restored = bw_restored($original, 'base', 'parted', xid => $parted, inclusive => 'off');
+	wait_for_all($restored, 60);
+	ends_well($restored, @orders, @unsent, @parts);
+	nothing_is_left($restored, 'restored among parts');
+	is($restored->safe_psql('postgres', "SELECT string_agg(status || ' ' || source, ', ' ORDER BY id) FROM bw_order_events WHERE order_id = $parts[3]{id}"),
+		'SENDING worker, QUEUED reply, RECEIVED look-up, COMPLETE poll', 'one that waited in a part was found on its own');
 	$restored->stop('immediate');
 }
 
