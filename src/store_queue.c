@@ -361,6 +361,14 @@ static BwStatement refuse_search = {
 	.argtypes = {INT8OID, TEXTOID, TEXTOID}
 };
 
+static BwStatement put_off = {
+	.text =
+	"UPDATE bw_queue SET due_at = $4"
+	" WHERE server = $1 AND ordered_by = $2 AND order_id = $3",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID}
+};
+
 static BwStatement wait_for = {
 	.text =
 	"UPDATE bw_queue AS q SET waits_for = w.blocked_by"
@@ -537,13 +545,15 @@ static BwStatement spend = {
 
 static BwStatement spent = {
 	.text =
-	"WITH gone AS ("
-	" DELETE FROM bw_spending"
-	"  WHERE server = $1 AND minute <= now() - interval '1 day')"
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
 	" WHERE server = $1 AND minute > now() - interval '1 day'",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
+};
+
+static BwStatement forget_spending = {
+	.text = "DELETE FROM bw_spending WHERE minute <= now() - interval '1 day'",
+	.nargs = 0
 };
 
 static BwStatement pauses = {
@@ -911,6 +921,16 @@ bw_store_refuse_search(int64 order_id, const char *code, const char *text)
 }
 
 void
+bw_store_put_off(const BwGroup *group, int64 order_id, TimestampTz due_at)
+{
+	Datum		v[4] = {CStringGetTextDatum(group->server),
+		CStringGetTextDatum(group->ordered_by), Int64GetDatum(order_id),
+	TimestampTzGetDatum(due_at)};
+
+	bw_store_run(&put_off, v, NULL);
+}
+
+void
 bw_store_wait_for(const BwGroup *group, const int64 *order_ids,
 				  const int64 *blockers, int count)
 {
@@ -992,6 +1012,12 @@ bw_store_spend(const char *server, int numbers)
 	Datum		v[2] = {CStringGetTextDatum(server), Int32GetDatum(numbers)};
 
 	bw_store_run(&spend, v, NULL);
+}
+
+void
+bw_store_forget_spending(void)
+{
+	bw_store_run(&forget_spending, NULL, NULL);
 }
 
 int64

@@ -56,6 +56,7 @@
 #include "store_notifications.h"
 #include "store_orders.h"
 #include "store_queue.h"
+#include "store_queue.h"
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
@@ -467,7 +468,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (clock->cleaning_at <= now)
 	{
 		clock->cleaning_at = TimestampTzPlusMilliseconds(now, CLEANING_MS);
-		(void) bw_work_transaction(work, forget_old, NULL, "deleting old notifications");
+		(void) bw_work_transaction(work, forget_old, NULL, "deleting what is out of date");
 		/* Whoever lived this long does not fail again and again. */
 		bw_registry_worker_healthy();
 	}
@@ -557,4 +558,5 @@ static void
 forget_old(BwWork *work, void *arg)
 {
 	(void) bw_store_forget_notifications(bw_notification_retention_min);
+	bw_store_forget_spending();
 }

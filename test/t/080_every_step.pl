@@ -434,8 +434,9 @@ sub wait_for_end
 
 	wait_until(
 		sub {
-			my ($status, $out) = $node->psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid IN ($list)");
-			return $status == 0 && $out eq '0';
+			my $count = try_sql($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid IN ($list)");
+
+			return defined $count && $count eq '0';
 		},
 		'the workers are gone');
 	unlock_rows();
