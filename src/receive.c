@@ -31,6 +31,8 @@
 
 /* Callbacks that share a commit. */
 #define BATCH_MAX 256
+/* Batches in a row: callers that never pause hold up nothing else. */
+#define BATCHES_MAX 8
 /* An orphan may belong to a POST whose reply is not recorded yet. */
 #define ORPHAN_FIRST_MS 1000
 #define ORPHAN_TRIES 8
@@ -88,7 +90,7 @@ static void free_notifications(Batch *batch);
 void
 bw_receive_parked(BwWork *work)
 {
-	for (;;)
+	for (int n = 0; n < BATCHES_MAX; n++)
 	{
 		Batch		batch = {.next_due = DT_NOEND};
 		BwParked   *parked;
