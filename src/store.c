@@ -287,14 +287,30 @@ bw_store_is_null(uint64 row, int column)
 char *
 bw_store_text(uint64 row, int column)
 {
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[row],
-									 SPI_tuptable->tupdesc, column + 1);
+	Oid			type = SPI_gettypeid(SPI_tuptable->tupdesc, column + 1);
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+	MemoryContext old;
 	char	   *copy;
 
-	if (value == NULL)
+	if (isnull)
 		return NULL;
-	copy = MemoryContextStrdup(current_scope->caller, value);
-	pfree(value);
+	old = MemoryContextSwitchTo(current_scope->caller);
+	switch (type)
+	{
+			/* Nearly all: no output function is looked up. */
+		case TEXTOID:
+			copy = TextDatumGetCString(value);
+			break;
+		case NAMEOID:
+			copy = pstrdup(NameStr(*DatumGetName(value)));
+			break;
+		default:
+			copy = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+								column + 1);
+			break;
+	}
+	MemoryContextSwitchTo(old);
 	return copy;
 }
 
