@@ -175,6 +175,13 @@ bw_store_lock_timeout(int ms)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+void
+bw_store_commit_lazily(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* get_extension_schema() is public from PostgreSQL 16 on only. */
 static Oid
 extension_schema(void)

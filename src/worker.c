@@ -529,6 +529,8 @@ notify_all(BwWork *work, void *arg)
 
 	/* Who commits with a NOTIFY, and waits for a standby, locks out others. */
 	bw_store_lock_timeout(NOTIFY_LOCK_TIMEOUT_MS);
+	/* The change itself is durable already. */
+	bw_store_commit_lazily();
 	foreach(lc, work->moved)
 	{
 		BwMoved    *moved = lfirst(lc);
