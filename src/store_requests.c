@@ -417,6 +417,27 @@ bw_store_lock_members(const int64 *request_ids, int ids, int *count)
 	return members;
 }
 
+const BwMember *
+bw_members_of(const BwMember *members, int count, int64 request_id, int *part)
+{
+	int			first = 0;
+	int			end = count;
+
+	while (first < end)
+	{
+		int			middle = first + (end - first) / 2;
+
+		if (members[middle].request_id < request_id)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	while (end < count && members[end].request_id == request_id)
+		end++;
+	*part = end - first;
+	return members + first;
+}
+
 void
 bw_store_change_orders(const BwOrderChange *changes, int count)
 {
