@@ -82,6 +82,8 @@
 #define MAX_SOCKETS 1000
 /* Bytes from which on a buffer is given back to the system when it is freed. */
 #define LARGE_BUFFER (128 * 1024)
+/* Kept in between: a batch of callbacks would ask for it again and again. */
+#define SPARE_MEMORY (2 * 1024 * 1024)
 
 /* Timers of the loop itself. */
 typedef struct Clock
@@ -174,7 +176,7 @@ give_memory_back(void)
 {
 #ifdef M_MMAP_THRESHOLD
 	mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
-	mallopt(M_TRIM_THRESHOLD, LARGE_BUFFER);
+	mallopt(M_TRIM_THRESHOLD, SPARE_MEMORY);
 #endif
 }
 
@@ -527,6 +529,8 @@ notify_all(BwWork *work, void *arg)
 
 	/* Who commits with a NOTIFY, and waits for a standby, locks out others. */
 	bw_store_lock_timeout(NOTIFY_LOCK_TIMEOUT_MS);
+	/* The change itself is durable already. */
+	bw_store_commit_lazily();
 	foreach(lc, work->moved)
 	{
 		BwMoved    *moved = lfirst(lc);
