@@ -77,7 +77,7 @@ RESET ROLE;
 DROP ROLE check_nobody, check_watcher;
 
 -- subscription
-SELECT is(says('subscription'), 'none: orders are polled | SELECT bw_subscribe(''https://...'').',
+SELECT is(says('subscription'), 'none: orders are polled | Set the server option callback_url, or SELECT bw_subscribe(''https://...'').',
           'a listener that nobody calls');
 SELECT bw_subscribe(:'callback_url') AS subscription \gset
 SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'subscription'$$), 'a subscription');
