@@ -773,11 +773,12 @@ BEGIN ATOMIC
     SELECT p.server, p.kind, p.problem
       FROM (SELECT s.id, s.server,
                    CASE WHEN s.state IN ('CONTESTED', 'FAILED') THEN pg_catalog.lower(s.state)
-                        WHEN s.state = 'QUEUED' AND s.error_text IS NOT NULL THEN 'waiting'
+                        WHEN s.error_text IS NOT NULL THEN
+                            CASE s.state WHEN 'QUEUED' THEN 'waiting' ELSE 'unchecked' END
                         WHEN s.state = 'ACTIVE'
                              AND s.bandwidth_status !~ '^(READY$|200( |$))' THEN 'failing'
                    END,
-                   CASE WHEN s.state = 'ACTIVE' THEN s.bandwidth_status
+                   CASE WHEN s.error_text IS NULL THEN s.bandwidth_status
                         ELSE pg_catalog.concat_ws(': ', s.error_code, s.error_text)
                    END
               FROM bw_subscriptions AS s

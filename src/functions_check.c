@@ -421,7 +421,11 @@ subscription_fails(Check *check, const char *kind, const char *problem)
 			 "See what stands between Bandwidth and this database at callback_url; orders are polled meanwhile.");
 	else if (strcmp(kind, "waiting") == 0)
 		line(check, "subscription", false,
-			 psprintf("the one for callback_url is not made: %s", problem),
+			 psprintf("it could not be made yet: %s", problem),
+			 "It is tried again by itself.");
+	else if (strcmp(kind, "unchecked") == 0)
+		line(check, "subscription", false,
+			 psprintf("it could not be looked after: %s", problem),
 			 "It is tried again by itself.");
 	else
 		return false;
@@ -444,6 +448,12 @@ check_subscribed(Check *check)
 	bw_store_leave(&scope);
 	if (bad && subscription_fails(check, kind, problem))
 		return;
+	if (check->server->callback_url != NULL && active + failed == 0)
+	{
+		line(check, "subscription", false, "the one for callback_url is not made yet",
+			 "The worker makes it; call bw_check() again.");
+		return;
+	}
 	line(check, "subscription", failed == 0 && (active > 0 || bw_listen_port == 0),
 		 failed > 0 ? psprintf("%d subscriptions failed", failed)
 		 : active > 0 ? psprintf("%d active", active) : "none: orders are polled",

@@ -62,7 +62,9 @@ static BwStatement change_kept = {
 };
 
 static BwStatement is_kept = {
-	.text = "SELECT FROM bw_subscriptions WHERE id = $1 AND kept AND wanted",
+	.text =
+	"SELECT FROM bw_subscriptions"
+	" WHERE id = $1 AND kept AND wanted AND home = " OUR_HOME,
 	.nargs = 1,
 	.argtypes = {INT8OID}
 };
@@ -111,7 +113,7 @@ static BwStatement problem = {
 	.text =
 	"SELECT kind, problem FROM bw_subscription_problems()"
 	" WHERE server = $1"
-	" ORDER BY array_position('{contested,failed,failing,waiting}', kind) LIMIT 1",
+	" ORDER BY array_position('{contested,failed,failing,unchecked,waiting}', kind) LIMIT 1",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
 };
@@ -196,13 +198,20 @@ static BwStatement check_now = {
 	.nargs = 0
 };
 
+/* One that takes the place of another waits until that is removed. */
 static BwStatement take_subscriptions = {
 	.text =
 	"WITH w AS MATERIALIZED ("
 	" SELECT subscription_id AS id, due_at FROM bw_subscription_work AS l"
 	"  WHERE due_at <= now() AND subscription_id <> ALL ($1)"
 	"    AND EXISTS (SELECT FROM bw_subscriptions AS s WHERE s.id = l.subscription_id"
-	"                   AND s.home = " OUR_HOME ")"
+	"                   AND s.home = " OUR_HOME
+	"                   AND NOT (s.wanted AND EXISTS ("
+	"                    SELECT FROM bw_subscriptions AS o"
+	"                      JOIN bw_subscription_work AS p ON p.subscription_id = o.id"
+	"                     WHERE NOT o.wanted AND o.home = s.home"
+	"                       AND o.account_id = s.account_id"
+	"                       AND COALESCE(o.url, o.email) = COALESCE(s.url, s.email))))"
 	"  ORDER BY due_at"
 	"  LIMIT $2"
 	" FOR NO KEY UPDATE SKIP LOCKED),"
@@ -220,6 +229,15 @@ static BwStatement take_subscriptions = {
 	" ORDER BY u.was_due_at, s.id",
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, INT4OID, TIMESTAMPTZOID}
+};
+
+static BwStatement other_ids = {
+	.text =
+	"SELECT array_agg(o.bandwidth_subscription_id) FROM bw_subscriptions AS o"
+	" WHERE o.id <> $1 AND o.state <> 'REMOVED' AND o.home = " OUR_HOME
+	"   AND o.bandwidth_subscription_id IS NOT NULL",
+	.nargs = 1,
+	.argtypes = {INT8OID}
 };
 
 static BwStatement next_subscription = {
@@ -461,6 +479,15 @@ bw_store_take_subscriptions(const int64 *busy, int busy_count, int limit,
 		rows[i].token = token;
 	}
 	return rows;
+}
+
+char **
+bw_store_other_subscription_ids(int64 id, int *count)
+{
+	Datum		v[1] = {Int64GetDatum(id)};
+
+	bw_store_run(&other_ids, v, NULL);
+	return bw_store_texts(0, 0, count);
 }
 
 TimestampTz

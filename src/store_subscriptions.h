@@ -111,6 +111,9 @@ extern BwSubscriptionRow *bw_store_take_subscriptions(const int64 *busy, int bus
 													  int *count);
 extern TimestampTz bw_store_next_subscription(void);
 
+/* Bandwidth's ids of this database's subscriptions but for this one. */
+extern char **bw_store_other_subscription_ids(int64 id, int *count);
+
 /*
  * When to look next.  Whoever changed what is wanted in the meantime has made
  * it due at once, and that stands.

@@ -96,11 +96,11 @@ static void send_step(BwWork *work, BwTask *task);
 static void remember_busy(BwWork *work, BwTask *task);
 static void record(BwWork *work, void *arg);
 static void read_list(BwTask *task, Step *step, const BwOutcome *outcome);
-static void plan(BwTask *task, Step *step, const BwKey *keys, int key_count);
+static void plan(BwTask *task, Step *step, const BwSurveyed *ours);
 static void plan_removal(Step *step);
 static void plan_creation(BwTask *task, Step *step);
 static const char *what_is_wrong(const BwTask *task, const Step *step,
-								 const BwKey *keys, int key_count);
+								 const BwSurveyed *ours);
 static bool contested(Step *step, const char *what);
 static void strangers_place(Step *step);
 static void make_body(BwTask *task, Step *step);
@@ -158,7 +158,9 @@ take_due(BwWork *work, void *arg)
 	for (int i = 0; i < count; i++)
 	{
 		lap->row = &rows[i];
-		(void) bw_work_attempt(work, make_task, lap, "looking after a subscription");
+		if (!bw_work_attempt(work, make_task, lap, "looking after a subscription"))
+			bw_store_subscription_trouble(rows[i].id, NULL,
+										  "an error that the server log tells of");
 	}
 	lap->next_due = bw_store_next_subscription();
 }
@@ -197,7 +199,16 @@ make_task(BwWork *work, void *arg)
 	task = bw_task_create(work, BW_TASK_SUBSCRIPTION, lap->row->id);
 	task->detail = step = MemoryContextAllocZero(task->cxt, sizeof(Step));
 	copy_row(task->cxt, &step->row, lap->row);
-	bw_task_account(task, step->row.server, NULL);
+	PG_TRY();
+	{
+		bw_task_account(task, step->row.server, NULL);
+	}
+	PG_CATCH();
+	{
+		bw_task_free(task);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	lap->tasks = lappend(lap->tasks, task);
 }
 
@@ -362,22 +373,24 @@ record(BwWork *work, void *arg)
 static void
 read_list(BwTask *task, Step *step, const BwOutcome *outcome)
 {
-	int			key_count;
-	BwKey	   *keys = bw_store_subscription_keys(step->row.id, &key_count);
+	BwSurveyed	ours = {.row = &step->row};
 	const char *problem = NULL;
-	MemoryContext old = MemoryContextSwitchTo(task->cxt);
-	bool		whole = bw_survey_read(outcome, &step->row, keys, key_count,
-									   &step->survey, &problem);
+	MemoryContext old;
+	bool		whole;
 
+	ours.keys = bw_store_subscription_keys(step->row.id, &ours.key_count);
+	ours.other_ids = bw_store_other_subscription_ids(step->row.id, &ours.other_count);
+	old = MemoryContextSwitchTo(task->cxt);
+	whole = bw_survey_read(outcome, &ours, &step->survey, &problem);
 	MemoryContextSwitchTo(old);
 	if (!whole)
 		trouble(step, outcome, psprintf("the list of subscriptions cannot be read: %s", problem));
 	else
-		plan(task, step, keys, key_count);
+		plan(task, step, &ours);
 }
 
 static void
-plan(BwTask *task, Step *step, const BwKey *keys, int key_count)
+plan(BwTask *task, Step *step, const BwSurveyed *ours)
 {
 	const BwSubscriptionRow *row = &step->row;
 	BwSurvey   *survey = &step->survey;
@@ -390,7 +403,7 @@ plan(BwTask *task, Step *step, const BwKey *keys, int key_count)
 		return;
 	else
 	{
-		step->why = what_is_wrong(task, step, keys, key_count);
+		step->why = what_is_wrong(task, step, ours);
 		step->id = survey->id;
 		if (step->why == NULL)
 		{
@@ -446,7 +459,7 @@ plan_creation(BwTask *task, Step *step)
 
 /* Why it has to be replaced; NULL: it is as it should be. */
 static const char *
-what_is_wrong(const BwTask *task, const Step *step, const BwKey *keys, int key_count)
+what_is_wrong(const BwTask *task, const Step *step, const BwSurveyed *ours)
 {
 	const BwSubscriptionRow *row = &step->row;
 	const BwSurvey *survey = &step->survey;
@@ -464,7 +477,8 @@ what_is_wrong(const BwTask *task, const Step *step, const BwKey *keys, int key_c
 		return "The reply to a change was lost.";
 	if (row->kept && survey->left_s >= 0 && survey->left_s < row->expiry / 2)
 		return "Its time was half over.";
-	if (key_count == 0 || !bw_keys_are_current(row, task->account.credentials, &keys[0]))
+	if (ours->key_count == 0 ||
+		!bw_keys_are_current(row, task->account.credentials, &ours->keys[0]))
 		return "The user mapping gives other credentials.";
 	return NULL;
 }
@@ -504,20 +518,21 @@ static void
 strangers_place(Step *step)
 {
 	const BwSubscriptionRow *row = &step->row;
-	char	   *text = psprintf("a subscription that this database did not make is on %s already",
+	char	   *text = psprintf("another subscription is on %s already",
 								row->url ? row->url : row->email);
 	BwSubscriptionState state = {.state = row->kept ? "QUEUED" : "FAILED",
 	.error_text = text,.expires_at = DT_NOEND};
 	int64		wait_ms = Min(bw_subscription_check_interval_s * INT64CONST(1000), STRANGER_MS);
 
-	if (contested(step, "Another subscription, which this database did not make, is on its URL."))
+	if (contested(step, "Another subscription, which is not ours, is on its URL."))
 		return;
 	bw_store_subscription_state(row->id, &state);
 	finish(step, row->kept
 		   ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms) : DT_NOEND);
 	if (row->error_text == NULL || strcmp(row->error_text, text) != 0)
-		say(step, LOG, psprintf("%s was not made", name_of(step)), psprintf("%s: %s.", text,
-																			step->survey.stranger), NULL);
+		say(step, LOG, psprintf("%s was not made", name_of(step)),
+			psprintf("Subscription %s, which is not ours, is on its URL already.",
+					 step->survey.stranger), NULL);
 }
 
 /* For POST or PUT; it goes out once this has committed. */
@@ -662,7 +677,7 @@ static void
 trouble(Step *step, const BwOutcome *outcome, const char *text)
 {
 	const BwSubscriptionRow *row = &step->row;
-	int64		wait_ms = Min((int64) RETRY_MIN_MS << Min(row->tries, 10), RETRY_MAX_MS);
+	int64		wait_ms = Min((int64) RETRY_MIN_MS << Min(Max(row->tries - 1, 0), 10), RETRY_MAX_MS);
 	TimestampTz again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
 
 	if (outcome != NULL && outcome->kind == BW_OUTCOME_LATER)

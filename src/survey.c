@@ -36,20 +36,18 @@ typedef struct Entry
 	bool		on_target;		/* and the same kind of news */
 	int			key;			/* which of our pairs it has; -1: none */
 	bool		marked;			/* its user name is of this database */
+	bool		others;			/* it is another one of this database */
 } Entry;
 
-static BwNext read_lines(BwList *list, const BwSubscriptionRow *row,
-						 const BwKey *keys, int key_count, BwSurvey *survey);
-static void judge(const BwRow *line, const BwSubscriptionRow *row, const BwKey *keys,
-				  int key_count, Entry *entry);
+static BwNext read_lines(BwList *list, const BwSurveyed *ours, BwSurvey *survey);
+static void judge(const BwRow *line, const BwSurveyed *ours, Entry *entry);
 static void take(const Entry *entry, const BwRow *line, const BwSubscriptionRow *row,
 				 BwSurvey *survey);
 static bool is_ours(const Entry *entry, const BwSubscriptionRow *row);
 static char *clean_status(const char *status);
 
 bool
-bw_survey_read(const BwOutcome *outcome, const BwSubscriptionRow *row,
-			   const BwKey *keys, int key_count, BwSurvey *survey,
+bw_survey_read(const BwOutcome *outcome, const BwSurveyed *ours, BwSurvey *survey,
 			   const char **problem)
 {
 	BwList	   *list;
@@ -66,7 +64,7 @@ bw_survey_read(const BwOutcome *outcome, const BwSubscriptionRow *row,
 		return false;
 	PG_TRY();
 	{
-		next = read_lines(list, row, keys, key_count, survey);
+		next = read_lines(list, ours, survey);
 		if (next == BW_NEXT_ERROR)
 			*problem = pstrdup(bw_xml_list_problem(list));
 	}
@@ -79,8 +77,7 @@ bw_survey_read(const BwOutcome *outcome, const BwSubscriptionRow *row,
 }
 
 static BwNext
-read_lines(BwList *list, const BwSubscriptionRow *row, const BwKey *keys,
-		   int key_count, BwSurvey *survey)
+read_lines(BwList *list, const BwSurveyed *ours, BwSurvey *survey)
 {
 	BwNext		next;
 	BwRow		line;
@@ -89,9 +86,9 @@ read_lines(BwList *list, const BwSubscriptionRow *row, const BwKey *keys,
 	{
 		Entry		entry;
 
-		judge(&line, row, keys, key_count, &entry);
+		judge(&line, ours, &entry);
 		if (entry.id != NULL)
-			take(&entry, &line, row, survey);
+			take(&entry, &line, ours->row, survey);
 	}
 	return next;
 }
@@ -106,9 +103,10 @@ same(const char *theirs, const char *ours)
 }
 
 static void
-judge(const BwRow *line, const BwSubscriptionRow *row, const BwKey *keys,
-	  int key_count, Entry *entry)
+judge(const BwRow *line, const BwSurveyed *ours, Entry *entry)
 {
+	const BwSubscriptionRow *row = ours->row;
+
 	entry->id = line->field[BW_FIELD_ID];
 	entry->username = line->field[BW_FIELD_USERNAME];
 	entry->recorded = entry->id != NULL && row->bandwidth_subscription_id != NULL &&
@@ -122,9 +120,13 @@ judge(const BwRow *line, const BwSubscriptionRow *row, const BwKey *keys,
 	entry->marked = entry->username != NULL &&
 		strncmp(entry->username, row->mark, strlen(row->mark)) == 0;
 	entry->key = -1;
-	for (int i = key_count - 1; i >= 0; i--)
-		if (same(entry->username, keys[i].username))
+	for (int i = ours->key_count - 1; i >= 0; i--)
+		if (same(entry->username, ours->keys[i].username))
 			entry->key = i;
+	entry->others = false;
+	for (int i = 0; i < ours->other_count; i++)
+		if (entry->id != NULL && same(entry->id, ours->other_ids[i]))
+			entry->others = true;
 }
 
 static void
@@ -167,6 +169,8 @@ take(const Entry *entry, const BwRow *line, const BwSubscriptionRow *row,
 static bool
 is_ours(const Entry *entry, const BwSubscriptionRow *row)
 {
+	if (entry->others)
+		return false;
 	if (row->email != NULL)
 		return row->tries > 1;
 	return entry->key >= 0 || entry->marked;

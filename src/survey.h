@@ -25,12 +25,21 @@ typedef struct BwSurvey
 	List	   *surplus;		/* char *: ids of ours beside "id" */
 } BwSurvey;
 
+/* What we know of one of ours. */
+typedef struct BwSurveyed
+{
+	const BwSubscriptionRow *row;
+	const BwKey *keys;			/* its credentials, the newest first */
+	int			key_count;
+	char	  **other_ids;		/* of others of this database */
+	int			other_count;
+} BwSurveyed;
+
 /*
- * Read the list for a subscription with these credentials, the newest first.
- * False: the list is not whole, and nothing follows from it; "problem" says why.
+ * Look for it in the list.  False: the list is not whole, and nothing follows
+ * from it; "problem" says why.
  */
-extern bool bw_survey_read(const BwOutcome *outcome, const BwSubscriptionRow *row,
-						   const BwKey *keys, int key_count, BwSurvey *survey,
-						   const char **problem);
+extern bool bw_survey_read(const BwOutcome *outcome, const BwSurveyed *ours,
+						   BwSurvey *survey, const char **problem);
 
 #endif							/* BW_SURVEY_H */

@@ -13,6 +13,7 @@ my $sandbox = start_sandbox('order-delay' => 50);
 my $port = free_port();
 my $url  = "http://127.0.0.1:$port/bandwidth";
 my $node = bw_node('main', sandbox => $sandbox,
+	server => { requests_per_minute => 1000000, burst => 1000000 },
 	conf => ["bandwidth.subscription_check_interval = '1s'"]);
 
 sub sql { my ($query, $database) = @_; return $node->safe_psql($database // 'postgres', $query); }
@@ -88,7 +89,7 @@ sub recovers
 	is(kept('bandwidth_subscription_id, username'), "$mine->{id}|$mine->{username}", '... and is recorded');
 	isnt($mine->{password}, $before->{password}, '... with fresh credentials') unless $expected eq 'DELETE';
 	is(scalar(grep { $_->{url} eq $url && $_->{order_type} eq 'orders' } $sandbox->subscriptions), 1, '... and is the only one');
-	looks(3);
+	looks(2);
 	is(changes($last->{seq}), $expected, '... and then stays');
 	return;
 }
@@ -123,7 +124,21 @@ sub renewed_by_fault
 
 renewed_by_fault('the reply to POST is lost', 'POST PUT', method => 'POST', kind => 'drop_reply');
 renewed_by_fault('POST is not executed', 'POST POST', method => 'POST', kind => 'status', status => 503);
+
+# the list denies that there is one: POST says 409
+my $mine = one();
 my ($seen) = reverse $sandbox->journal;
+$sandbox->fault(class => 'SUBSCRIPTION', method => 'GET', kind => 'refuse', status => 404, code => '16000', count => 1);
+wait_until(sub { changes($seen->{seq}) eq 'POST' && kept() eq 'ACTIVE' && kept('bandwidth_subscription_id') eq $mine->{id} },
+	'subscribed already: it is found in the list');
+is(one()->{password}, $mine->{password}, 'and is as it was');
+
+# what goes by itself and what does not
+$sandbox->fault(class => 'SUBSCRIPTION', method => 'GET', kind => 'status', count => 1);
+wait_until(sub { problem() eq 'it could not be looked after: HTTP status 500' }, 'bw_check tells of looks that fail');
+wait_until(sub { problem() eq '' }, 'and of the next one that does not');
+$sandbox->clear_faults;
+($seen) = reverse $sandbox->journal;
 $sandbox->fault(class => 'SUBSCRIPTION', method => 'GET', kind => 'malformed', count => 2);
 wait_until(sub { $sandbox->journal_count(class => 'SUBSCRIPTION', method => 'GET', since => $seen->{seq}) >= 3 && kept('error_text') eq '' },
 	'half a list comes');
@@ -306,7 +321,24 @@ is(changes($seen->{seq}), '', 'it changes nothing');
 is(sql('SELECT wanted, state FROM bw_subscriptions WHERE kept', 'copy'), 't|ACTIVE', 'not even in its tables');
 sql('DROP DATABASE copy');
 
-# --- the option goes ---
+# --- two servers of one database with one callback_url ---
+($seen) = reverse $sandbox->journal;
+create_account($node, 'postgres', sandbox => $sandbox, name => 'twin', server => { callback_url => $url });
+wait_until(sub { sql(q{SELECT state FROM bw_subscriptions WHERE server = 'twin'}) eq 'CONTESTED' }, 'two servers with one callback_url');
+is(changes($seen->{seq}), '', 'do not fight');
+is(sql(q{SELECT state FROM bw_subscriptions WHERE server = 'bandwidth' AND wanted}), 'ACTIVE', 'the first one has it');
+sql('DROP SERVER twin CASCADE');
+wait_until(sub { sql(q{SELECT state FROM bw_subscriptions WHERE server = 'twin'}) eq 'REMOVED' }, 'the other one goes');
+
+# --- the option goes, comes, and goes ---
+sql("ALTER SERVER bandwidth OPTIONS (SET callback_url '$url/other')");
+sql("ALTER SERVER bandwidth OPTIONS (SET callback_url '$url')");
+sql("ALTER SERVER bandwidth OPTIONS (SET callback_url '$url/other')");
+sql("ALTER SERVER bandwidth OPTIONS (SET callback_url '$url')");
+wait_until(sub { sql(q{SELECT count(*) FROM bw_subscription_work WHERE due_at < now()}) eq '0' && kept() eq 'ACTIVE' && (one()->{url} // '') eq $url
+	&& sql(q{SELECT bool_and(state IN ('ACTIVE', 'REMOVED')) FROM bw_subscriptions}) eq 't' },
+	'there and back again');
+is(one()->{id}, kept('bandwidth_subscription_id'), 'one is left');
 sql("ALTER SERVER bandwidth OPTIONS (SET callback_url '$url/other')");
 wait_until(sub { (one()->{url} // '') eq "$url/other" && kept() eq 'ACTIVE' }, 'another callback_url moves it');
 sql('ALTER SERVER bandwidth OPTIONS (DROP callback_url)');
