@@ -105,7 +105,7 @@ static bool contested(Step *step, const char *what);
 static void strangers_place(Step *step);
 static void make_body(BwTask *task, Step *step);
 static void record_accepted(Step *step, const BwOutcome *outcome);
-static void record_in_order(Step *step);
+static void record_in_order(Step *step, const BwSurveyed *ours);
 static void next_surplus(BwTask *task, Step *step);
 static void finish(Step *step, TimestampTz due_at);
 static TimestampTz next_check(int64 left_s);
@@ -407,7 +407,7 @@ plan(BwTask *task, Step *step, const BwSurveyed *ours)
 		step->id = survey->id;
 		if (step->why == NULL)
 		{
-			record_in_order(step);
+			record_in_order(step, ours);
 			next_surplus(task, step);
 			return;
 		}
@@ -586,9 +586,12 @@ record_accepted(Step *step, const BwOutcome *outcome)
 		step->why ? pstrdup(step->why) : NULL, NULL);
 }
 
-/* All is well; what became of the last callback? */
+/*
+ * All is well; what became of the last callback?  That it has our newest
+ * credentials may be news, too: the worker was ended before it heard so.
+ */
 static void
-record_in_order(Step *step)
+record_in_order(Step *step, const BwSurveyed *ours)
 {
 	const BwSurvey *survey = &step->survey;
 	BwSubscriptionState state = {.state = "ACTIVE",.bandwidth_subscription_id = survey->id,
@@ -596,6 +599,11 @@ record_in_order(Step *step)
 
 	if (survey->left_s >= 0 && survey->left_s < EXPIRY_FOR_EVER)
 		state.expires_at = GetCurrentTimestamp() + survey->left_s * USECS_PER_SEC;
+	if (ours->key_count > 0)
+	{
+		state.username = ours->keys[0].username;
+		bw_store_retire_keys_before(ours->keys[0].id);
+	}
 	bw_store_subscription_state(step->row.id, &state);
 	finish(step, next_check(survey->left_s));
 	if (step->row.kept)

@@ -125,6 +125,30 @@ sub renewed_by_fault
 renewed_by_fault('the reply to POST is lost', 'POST PUT', method => 'POST', kind => 'drop_reply');
 renewed_by_fault('POST is not executed', 'POST POST', method => 'POST', kind => 'status', status => 503);
 
+sub keys_in_use { return sql('SELECT count(*) FROM bw_callback_keys WHERE retire_at IS NULL'); }
+
+# the worker is ended while it waits for the reply
+sub ended_meanwhile
+{
+	my ($name, $expected, $method, $then) = @_;
+	my ($last) = reverse $sandbox->journal;
+
+	forgive();
+	$sandbox->fault(class => 'SUBSCRIPTION', method => $method, kind => 'hang_after', count => 1);
+	$then->();
+	wait_until(sub { changes($last->{seq}) eq $method }, "$name: it was sent");
+	sql('SELECT pg_terminate_backend(' . worker_pid($node) . ')');
+	wait_until(sub { changes($last->{seq}) eq $expected && kept() eq 'ACTIVE' && $sandbox->subscriptions == 1 }, "$name: $expected");
+	wait_until(sub { kept('bandwidth_subscription_id, username') eq join('|', @{ one() }{qw(id username)}) }, '... and is recorded');
+	is(keys_in_use(), 1, '... with one pair of credentials that does not end');
+	$sandbox->clear_faults;
+	return;
+}
+
+ended_meanwhile('POST under way', 'POST PUT', 'POST', sub { $sandbox->alter_subscriptions(removed => 1) });
+ended_meanwhile('PUT under way', 'PUT', 'PUT', sub { $sandbox->alter_subscriptions(expiry => 100) });
+ended_meanwhile('DELETE under way', 'DELETE', 'DELETE', sub { $sandbox->alter_subscriptions(copy => 1) });
+
 # the list denies that there is one: POST says 409
 my $mine = one();
 my ($seen) = reverse $sandbox->journal;
@@ -358,9 +382,11 @@ sql('SELECT bw_rotate_callback_credentials()');
 wait_until(sub { kept('error_text') =~ /^user mapping not found for role "keeper"/ }, 'whose mapping is missed');
 sql(q{CREATE USER MAPPING FOR keeper SERVER bandwidth OPTIONS (client_id 'k', client_secret 's')});
 wait_until(sub { kept('error_text') eq '' }, 'until it is there');
+# The worker may come just in time to remove it.
 sql('DROP SERVER bandwidth CASCADE');
-wait_until(sub { sql(q{SELECT error_text FROM bw_subscriptions ORDER BY id DESC LIMIT 1}) =~ /^it was left at Bandwidth/ },
-	'DROP SERVER leaves it there, and says so');
+wait_until(sub { sql('SELECT state FROM bw_subscriptions ORDER BY id DESC LIMIT 1') eq 'REMOVED' }, 'it ends with DROP SERVER');
+is(sql(q{SELECT COALESCE(error_text, '') FROM bw_subscriptions ORDER BY id DESC LIMIT 1}) =~ /^it was left at Bandwidth/ ? 1 : 0,
+	scalar(my @left = $sandbox->subscriptions), 'and says so if it was left there');
 
 $node->stop;
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
