@@ -213,7 +213,7 @@ CREATE TABLE bw_requests (
         CHECK (state IN ('new', 'sending', 'unknown', 'open', 'closed'))
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX bw_requests_customer_order_id_key
-    ON bw_requests (account_id, customer_order_id, id);
+    ON bw_requests (customer_order_id, account_id, id);
 CREATE INDEX bw_requests_bandwidth_order_id_idx
     ON bw_requests (bandwidth_order_id)
  WHERE bandwidth_order_id IS NOT NULL;

@@ -23,6 +23,7 @@ typedef struct Exchange
 	Text		body;
 	bool		begun;			/* the headers are there */
 	bool		answered;		/* the reply below is made */
+	bool		timed;			/* a timer will end its wait */
 	bool		may_gzip;
 	Reply		reply;
 } Exchange;
@@ -43,11 +44,17 @@ begin_exchange(void *arg, const char *uri, struct MHD_Connection *connection)
 	return exchange;
 }
 
+static void timed_go_on(void *arg);
+
 static void
 go_on(Exchange *exchange)
 {
 	Exchange  **link = &waiting;
 
+	/* It may end before its time, by a delivery or by the end of the faults. */
+	if (exchange->timed)
+		timer_cancel(timed_go_on, exchange);
+	exchange->timed = false;
 	while (*link != exchange)
 		link = &(*link)->next;
 	*link = exchange->next;
@@ -57,6 +64,7 @@ go_on(Exchange *exchange)
 static void
 timed_go_on(void *arg)
 {
+	((Exchange *) arg)->timed = false;
 	go_on(arg);
 }
 
@@ -67,7 +75,8 @@ make_wait(Exchange *exchange, long delay_ms)
 	exchange->next = waiting;
 	waiting = exchange;
 	MHD_suspend_connection(exchange->connection);
-	if (delay_ms >= 0)
+	exchange->timed = delay_ms >= 0;
+	if (exchange->timed)
 		timer_add(now_us() + delay_ms * 1000, timed_go_on, exchange);
 }
 

@@ -33,6 +33,8 @@
 #define SHARED_ORDERS_MAX 1000
 /* Orders that are put on hold in one transaction. */
 #define HOLD_BATCH 5000
+/* An order that cannot be claimed is tried again. */
+#define POISON_RETRY_MS 60000
 /* A server that is gone, or where ordering is off, is looked at again. */
 #define ABSENT_RETRY_MS 60000
 /* After an error before any group was found. */
@@ -64,10 +66,14 @@ typedef struct Turn
 	Ids			over;			/* the limit per day */
 	Ids			forbidden;		/* place not allowed */
 	Ids			blocked;
+	int			suspects;		/* picked, and not yet written down */
+	int64		suspect;		/* the first of them */
 	TimestampTz again_at;		/* when to come again, answers apart */
 } Turn;
 
 static bool group_turn(BwWork *work, BwGroup *group, bool known);
+static TimestampTz after_failure(BwWork *work, Turn *turn);
+static void put_off_suspect(BwWork *work, void *arg);
 static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
@@ -129,11 +135,41 @@ group_turn(BwWork *work, BwGroup *group, bool known)
 		for (int i = 0; i < turn.task_count; i++)
 			bw_task_free(turn.tasks[i]);
 		bw_guards_forget(work);
-		turn.again_at = turn.state != NULL ? bw_group_back_off(turn.state)
-			: TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+		turn.again_at = after_failure(work, &turn);
 	}
 	work->submit_at = Min(work->submit_at, turn.again_at);
 	return turn.more;
+}
+
+/*
+ * When to come again.  If the orders could not be written down, one of them may
+ * be bad: fewer are tried at a time, until the bad one is alone and waits.
+ */
+static TimestampTz
+after_failure(BwWork *work, Turn *turn)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (turn->state == NULL)
+		return TimestampTzPlusMilliseconds(now, RETRY_MS);
+	turn->state->pick_limit = turn->suspects / 2;
+	if (turn->suspects > 1 ||
+		(turn->suspects == 1 &&
+		 bw_work_transaction(work, put_off_suspect, turn, "putting an order off")))
+		return now;
+	return bw_group_back_off(turn->state);
+}
+
+static void
+put_off_suspect(BwWork *work, void *arg)
+{
+	Turn	   *turn = arg;
+
+	bw_store_put_off(turn->group, turn->suspect,
+					 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), POISON_RETRY_MS));
+	ereport(WARNING,
+			(errmsg("order " INT64_FORMAT " cannot be claimed, and waits", turn->suspect),
+			 errhint("The error before this says why; it is tried again every minute.")));
 }
 
 /* One transaction finds a group and claims its orders: it is on the path. */
@@ -205,6 +241,8 @@ claim_group(BwWork *work, Turn *turn)
 	}
 	claims = palloc0(sizeof(BwClaim) * limit);
 	orders = pick(turn, limit, &picked);
+	turn->suspects = picked;
+	turn->suspect = picked > 0 ? orders[0].id : 0;
 	if (picked > 0 && orders[0].paused &&
 		bw_guards_paused(turn->group->server, turn->group->ordered_by))
 	{
@@ -217,10 +255,16 @@ claim_group(BwWork *work, Turn *turn)
 	set_aside(turn);
 	if (count == limit)
 		work->crowded = true;
+	if (count > 0)
+		bw_store_claim(turn->group, server->account_id, claims, count,
+					   (int) turn->spent, bw_submit_patience_ms(server));
+	turn->suspects = 0;
+	if (picked > 0)
+		turn->state->pick_limit *= 2;
+	if (turn->state->pick_limit >= SHARED_ORDERS_MAX)
+		turn->state->pick_limit = 0;
 	if (count == 0)
 		return;
-	bw_store_claim(turn->group, server->account_id, claims, count,
-				   (int) turn->spent, bw_submit_patience_ms(server));
 	bw_guards_spent(work, server->name, (int) turn->spent);
 	work->last_group = turn->state;
 	turn->tasks = palloc(sizeof(BwTask *) * count);
@@ -246,13 +290,17 @@ pick(Turn *turn, int limit, int *picked)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		share = share_at <= now;
 	const char *account_id = turn->server->account_id;
+	int			few = turn->state->pick_limit;
 	BwOrderData *orders;
 
 	orders = bw_store_pick_orders(turn->group, account_id,
-								  share ? BW_PICK_ANY : BW_PICK_OWN, limit, picked);
+								  share ? BW_PICK_ANY : BW_PICK_OWN,
+								  few > 0 ? Min(limit, few) : limit, picked);
 	if (!share)
 		turn->again_at = Min(turn->again_at, share_at);
-	else if (*picked == limit)
+	if (few > 0 && *picked > 0)
+		turn->again_at = share ? now : turn->again_at;
+	else if (share && *picked == limit)
 		orders = pick_more_shared(turn, orders, picked);
 	return orders;
 }

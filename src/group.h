@@ -19,6 +19,7 @@ typedef struct BwGroupState
 	char	   *ordered_by;
 	TimestampTz not_before;
 	int			failures;
+	int			pick_limit;		/* orders in one claim; 0: no limit of its own */
 	TimestampTz shared_sent_at; /* last shared request */
 	TimestampTz listed_at;		/* last list of many orders */
 } BwGroupState;

@@ -544,6 +544,19 @@ bw_listener_answer(BwParked *request, int status)
 }
 
 void
+bw_listener_leave_port(BwListener *listener)
+{
+	for (int i = 0; i < listener->count; i++)
+	{
+		int			fd = MHD_quiesce_daemon(listener->daemons[i]);
+
+		if (fd >= 0)
+			close(fd);
+		listener->sockets[i] = -1;
+	}
+}
+
+void
 bw_listener_close(BwListener *listener)
 {
 	dlist_iter	iter;

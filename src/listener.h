@@ -98,6 +98,9 @@ extern const BwCallback *bw_listener_callback(const BwParked *parked);
 /* Answer it (200, 500, 503); run the listener once more before sleeping. */
 extern void bw_listener_answer(BwParked *parked, int status);
 
+/* Take in no more connections and free the port; what is parked stays. */
+extern void bw_listener_leave_port(BwListener *listener);
+
 /* Answers what is parked with 503, closes all. */
 extern void bw_listener_close(BwListener *listener);
 

@@ -75,6 +75,7 @@ static bool speaks_for(const BwWork *work, const BwIncoming *item,
 static void apply_one(Batch *batch, int i, const BwRequestRow *request,
 					  const BwMember *members, int member_count,
 					  List **believed, List **doubted);
+static bool is_believed(const List *believed, const BwRequestRow *request);
 static bool lists_exactly(const BwNotification *notification, int64 request_id,
 						  const BwMember *members, int member_count);
 static void believe(BwWork *work, Batch *batch, const List *believed);
@@ -447,7 +448,7 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	BwSettlement *settlement;
 
 	item->request_id = request->id;
-	if (request->step == NULL)
+	if (request->step == NULL || is_believed(*believed, request))
 	{
 		item->outcome = "ignored";
 		item->note = "the order is final already";
@@ -478,6 +479,18 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	settlement->due_at = GetCurrentTimestamp();
 	*believed = lappend(*believed, settlement);
 	item->outcome = "applied";
+}
+
+/* Does a callback of the same batch end it? */
+static bool
+is_believed(const List *believed, const BwRequestRow *request)
+{
+	ListCell   *lc;
+
+	foreach(lc, believed)
+		if (((BwSettlement *) lfirst(lc))->request == request)
+		return true;
+	return false;
 }
 
 static int

@@ -95,6 +95,7 @@ static void settle_unknown(BwWork *work, Lap *lap, List *unknown);
 static void make_inquiry(BwWork *work, void *arg);
 static void put_off(Lap *lap, const BwRequestRow *request);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
+static int	first_answers(BwTask **tasks, int count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
 static TimestampTz keep_progress(BwTask *task, const BwRequestRow *request);
@@ -430,10 +431,17 @@ bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 		if (!bw_inquiry_next(work, tasks[i]))
 			done[done_count++] = tasks[i];
 	}
-	/* If one of them is bad: each on its own, so that only that one waits. */
-	if (done_count == 1 || !record_all(work, done, done_count, NULL))
+	for (int first = 0, n = 0; first < done_count; first += n)
 	{
-		for (int i = 0; i < done_count; i++)
+		n = first_answers(done + first, done_count - first);
+
+		/*
+		 * If one of them is bad: each on its own, so that only that one
+		 * waits.
+		 */
+		if (n > 1 && record_all(work, done + first, n, NULL))
+			continue;
+		for (int i = first; i < first + n; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			(void) record_all(work, &done[i], 1,
@@ -446,6 +454,31 @@ bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 	/* Somebody waits for a free socket. */
 	if (work->many_open)
 		work->reconcile_at = GetCurrentTimestamp();
+}
+
+/*
+ * Put the first answer about each request to the front, and count them.  When
+ * answers are slow, the next question is on its way before the last one is
+ * answered; the second answer is judged by what the first one changed.
+ */
+static int
+first_answers(BwTask **tasks, int count)
+{
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		BwTask	   *task = tasks[i];
+		bool		first = true;
+
+		for (int j = 0; j < n && first; j++)
+			first = tasks[j]->id != task->id;
+		if (!first)
+			continue;
+		memmove(&tasks[n + 1], &tasks[n], sizeof(BwTask *) * (i - n));
+		tasks[n++] = task;
+	}
+	return n;
 }
 
 static bool

@@ -93,7 +93,13 @@ bw_settle(const BwSettlement *items, int count)
 	Changes		changes = {0};
 
 	for (int i = 0; i < count; i++)
+	{
 		ids[i] = items[i].request->id;
+		/* There is room for the changes of one answer to each request. */
+		for (int j = 0; j < i; j++)
+			if (ids[j] == ids[i])
+				elog(ERROR, "two answers about request " INT64_FORMAT, ids[i]);
+	}
 	members = bw_store_lock_members(ids, count, &member_count);
 	changes.orders = palloc0(sizeof(BwOrderChange) * Max(member_count, 1));
 	changes.requests = palloc0(sizeof(BwRequestChange) * Max(count, 1));

@@ -40,25 +40,41 @@ static BwStatement next_group = {
 	" o.reservation_ids, cardinality(r.members), o.criteria ->> 'area_code'," \
 	" (o.criteria ->> 'lca')::boolean"
 
+/*
+ * Our plans are made while the tables are small, and kept.  Where a join could
+ * be begun at the wrong end, it is written so that it cannot: from few rows to
+ * those that they name, each by an index (a LATERAL that is not pulled up).
+ */
+
 /* Does another order want one of the numbers?  Whether it is under way ... */
 #define RIVAL_COLUMN \
 	"(SELECT min(n.order_id)" \
-	"   FROM bw_order_numbers AS m" \
-	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number" \
-	"  WHERE m.order_id = o.id AND n.order_id <> o.id AND n.status = 'PENDING') "
+	"   FROM (SELECT telephone_number FROM bw_order_numbers" \
+	"          WHERE order_id = o.id OFFSET 0) AS m" \
+	"  CROSS JOIN LATERAL (" \
+	"   SELECT x.order_id FROM bw_order_numbers AS x" \
+	"    WHERE x.telephone_number = m.telephone_number AND x.order_id <> o.id" \
+	"      AND x.status = 'PENDING' OFFSET 0) AS n) "
 
 /* ... is asked only then. */
 static BwStatement blockers = {
 	.text =
-	"SELECT m.order_id, min(b.id)"
-	"  FROM bw_order_numbers AS m"
-	"  JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
-	"  JOIN bw_orders AS o ON o.id = m.order_id"
-	"  JOIN bw_orders AS b ON b.id = n.order_id"
-	" WHERE m.order_id = ANY ($1) AND n.order_id <> m.order_id"
-	"   AND b.account_id = o.account_id AND b.kind = 'order'"
-	"   AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED')"
-	" GROUP BY m.order_id",
+	"SELECT i.order_id, min(b.id)"
+	"  FROM unnest($1) AS i(order_id)"
+	" CROSS JOIN LATERAL ("
+	"  SELECT o.account_id FROM bw_orders AS o WHERE o.id = i.order_id OFFSET 0) AS o"
+	" CROSS JOIN LATERAL ("
+	"  SELECT m.telephone_number FROM bw_order_numbers AS m"
+	"   WHERE m.order_id = i.order_id OFFSET 0) AS m"
+	" CROSS JOIN LATERAL ("
+	"  SELECT n.order_id FROM bw_order_numbers AS n"
+	"   WHERE n.telephone_number = m.telephone_number"
+	"     AND n.order_id <> i.order_id OFFSET 0) AS n"
+	" CROSS JOIN LATERAL ("
+	"  SELECT b.id FROM bw_orders AS b"
+	"   WHERE b.id = n.order_id AND b.account_id = o.account_id AND b.kind = 'order'"
+	"     AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED') OFFSET 0) AS b"
+	" GROUP BY i.order_id",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID}
 };
@@ -253,10 +269,12 @@ static BwStatement due_searches = {
 	"SELECT o.id, q.server, q.ordered_by, o.account_id, o.quantity,"
 	"       o.partial_allowed, o.criteria ->> 'query',"
 	"       COALESCE((o.criteria ->> 'max_tier')::int, -1)"
-	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
-	" WHERE q.search AND q.due_at <= now() AND o.status = 'QUEUED'"
-	"   AND NOT " BW_IN_DOUBT("q")
-	"   AND o.home = (SELECT i.home FROM bw_identity AS i)"
+	"  FROM bw_queue AS q"
+	" CROSS JOIN LATERAL ("
+	"  SELECT * FROM bw_orders AS o"
+	"   WHERE o.id = q.order_id AND o.status = 'QUEUED'"
+	"     AND o.home = (SELECT i.home FROM bw_identity AS i) OFFSET 0) AS o"
+	" WHERE q.search AND q.due_at <= now() AND NOT " BW_IN_DOUBT("q")
 	"   AND NOT EXISTS (SELECT FROM bw_pauses AS p"
 	"                    WHERE p.server = q.server"
 	"                      AND p.ordered_by IN ('', q.ordered_by))"
@@ -343,6 +361,14 @@ static BwStatement refuse_search = {
 	.argtypes = {INT8OID, TEXTOID, TEXTOID}
 };
 
+static BwStatement put_off = {
+	.text =
+	"UPDATE bw_queue SET due_at = $4"
+	" WHERE server = $1 AND ordered_by = $2 AND order_id = $3",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID}
+};
+
 static BwStatement wait_for = {
 	.text =
 	"UPDATE bw_queue AS q SET waits_for = w.blocked_by"
@@ -360,27 +386,34 @@ static BwStatement wait_for = {
 static BwStatement release_waiting = {
 	.text =
 	"WITH w AS ("
-	" SELECT q.order_id, r.members FROM bw_queue AS q"
+	" SELECT q.ctid AS row, q.order_id, r.members FROM bw_queue AS q"
 	"   LEFT JOIN bw_requests AS r ON r.id = q.request_id"
 	"   JOIN bw_orders AS x ON x.id = q.order_id"
 	"  WHERE q.waits_for = ANY ($1) FOR NO KEY UPDATE OF x, q SKIP LOCKED),"
 	"lost AS ("
-	" SELECT o.id, o.request_id, min(f.id) AS first,"
+	" SELECT w.row, o.id, o.request_id, min(f.id) AS first,"
 	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
-	"   FROM w JOIN bw_orders AS o ON o.id = w.order_id AND o.quantity = 1"
-	"                             AND COALESCE(cardinality(w.members), 1) = 1"
-	"   JOIN bw_order_numbers AS m ON m.order_id = o.id"
-	"   JOIN bw_order_numbers AS n ON n.telephone_number = m.telephone_number"
-	"                             AND n.order_id = ANY ($1) AND n.status = 'COMPLETE'"
-	"   JOIN bw_orders AS f ON f.id = n.order_id AND f.account_id = o.account_id"
-	"  GROUP BY o.id, o.request_id),"
+	"   FROM w CROSS JOIN LATERAL ("
+	"    SELECT * FROM bw_orders AS o"
+	"     WHERE o.id = w.order_id AND o.quantity = 1"
+	"       AND COALESCE(cardinality(w.members), 1) = 1 OFFSET 0) AS o"
+	"  CROSS JOIN LATERAL ("
+	"    SELECT m.telephone_number FROM bw_order_numbers AS m"
+	"     WHERE m.order_id = o.id OFFSET 0) AS m"
+	"  CROSS JOIN LATERAL ("
+	"    SELECT n.order_id FROM bw_order_numbers AS n"
+	"     WHERE n.telephone_number = m.telephone_number"
+	"       AND n.order_id + 0 = ANY ($1) AND n.status = 'COMPLETE' OFFSET 0) AS n"
+	"  CROSS JOIN LATERAL ("
+	"    SELECT f.id, f.ordered_by FROM bw_orders AS f"
+	"     WHERE f.id = n.order_id AND f.account_id = o.account_id OFFSET 0) AS f"
+	"  GROUP BY w.row, o.id, o.request_id),"
 	"q AS ("
-	" DELETE FROM bw_queue"
-	"  WHERE waits_for = ANY ($1) AND order_id IN (SELECT id FROM lost)),"
+	" DELETE FROM bw_queue WHERE ctid = ANY (ARRAY(SELECT row FROM lost))),"
 	"u AS ("
 	" UPDATE bw_queue SET waits_for = NULL"
-	"  WHERE waits_for = ANY ($1) AND order_id IN (SELECT order_id FROM w)"
-	"    AND order_id NOT IN (SELECT id FROM lost)),"
+	"  WHERE ctid = ANY (ARRAY(SELECT w.row FROM w"
+	"                           WHERE w.order_id NOT IN (SELECT id FROM lost)))),"
 	"n AS ("
 	" UPDATE bw_order_numbers SET status = 'FAILED', error_code = '5005',"
 	"        error_text = 'ordered already'"
@@ -406,8 +439,11 @@ static BwStatement release_waiting = {
 /* Orders that have ended while others wait for them. */
 static BwStatement ended_blockers = {
 	.text =
-	"SELECT DISTINCT b.id FROM bw_queue AS q JOIN bw_orders AS b ON b.id = q.waits_for"
-	" WHERE q.waits_for IS NOT NULL AND b.is_final",
+	"SELECT b.id"
+	"  FROM (SELECT DISTINCT waits_for FROM bw_queue WHERE waits_for IS NOT NULL) AS q"
+	" CROSS JOIN LATERAL ("
+	"  SELECT b.id FROM bw_orders AS b"
+	"   WHERE b.id = q.waits_for AND b.is_final OFFSET 0) AS b",
 	.nargs = 0
 };
 
@@ -509,13 +545,15 @@ static BwStatement spend = {
 
 static BwStatement spent = {
 	.text =
-	"WITH gone AS ("
-	" DELETE FROM bw_spending"
-	"  WHERE server = $1 AND minute <= now() - interval '1 day')"
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
 	" WHERE server = $1 AND minute > now() - interval '1 day'",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
+};
+
+static BwStatement forget_spending = {
+	.text = "DELETE FROM bw_spending WHERE minute <= now() - interval '1 day'",
+	.nargs = 0
 };
 
 static BwStatement pauses = {
@@ -883,6 +921,16 @@ bw_store_refuse_search(int64 order_id, const char *code, const char *text)
 }
 
 void
+bw_store_put_off(const BwGroup *group, int64 order_id, TimestampTz due_at)
+{
+	Datum		v[4] = {CStringGetTextDatum(group->server),
+		CStringGetTextDatum(group->ordered_by), Int64GetDatum(order_id),
+	TimestampTzGetDatum(due_at)};
+
+	bw_store_run(&put_off, v, NULL);
+}
+
+void
 bw_store_wait_for(const BwGroup *group, const int64 *order_ids,
 				  const int64 *blockers, int count)
 {
@@ -964,6 +1012,12 @@ bw_store_spend(const char *server, int numbers)
 	Datum		v[2] = {CStringGetTextDatum(server), Int32GetDatum(numbers)};
 
 	bw_store_run(&spend, v, NULL);
+}
+
+void
+bw_store_forget_spending(void)
+{
+	bw_store_run(&forget_spending, NULL, NULL);
 }
 
 int64

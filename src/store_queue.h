@@ -142,6 +142,10 @@ extern void bw_store_make_part(int64 request_id, const int64 *order_ids,
 							   int count, bool again);
 extern void bw_store_close_request(int64 request_id);
 
+/* Leave an order of a group in the queue until then. */
+extern void bw_store_put_off(const BwGroup *group, int64 order_id,
+							 TimestampTz due_at);
+
 /* These orders of a group wait until the others have ended. */
 extern void bw_store_wait_for(const BwGroup *group, const int64 *order_ids,
 							  const int64 *blockers, int count);
@@ -170,6 +174,9 @@ extern int64 *bw_store_release_held(const char *server, int64 room, int *count);
  */
 extern void bw_store_spend(const char *server, int numbers);
 extern int64 bw_store_spent(const char *server);
+
+/* Minutes that count no more. */
+extern void bw_store_forget_spending(void);
 
 /* Why a server, or a role's orders on it, are not sent. */
 typedef struct BwPause

@@ -58,6 +58,7 @@
 #include "store_notifications.h"
 #include "store_orders.h"
 #include "store_queue.h"
+#include "store_queue.h"
 #include "store_requests.h"
 #include "submit.h"
 #include "subscribe.h"
@@ -94,6 +95,7 @@ typedef struct Clock
 } Clock;
 
 static void start(Oid database);
+static void leave_port(int code, Datum arg);
 static void give_memory_back(void);
 static void override_settings(void);
 static void check_identity(BwWork *work, void *arg);
@@ -125,12 +127,23 @@ bw_worker_main(Datum main_arg)
 	work->api = bw_api_create(work->cxt, MAX_SOCKETS);
 	work->keys_changed = true;
 	work->waiting = true;
+	before_shmem_exit(leave_port, PointerGetDatum(work));
 	MemoryContextSwitchTo(work->lap);
 	/* Else the launcher starts the next one after a while. */
 	if (!bw_work_transaction(work, prepare, NULL, "starting"))
 		proc_exit(1);
 	main_loop(work);
 	proc_exit(0);
+}
+
+/* Before the slot is given back: the next worker wants the port at once. */
+static void
+leave_port(int code, Datum arg)
+{
+	BwWork	   *work = (BwWork *) DatumGetPointer(arg);
+
+	if (work->listener != NULL)
+		bw_listener_leave_port(work->listener);
 }
 
 static void
@@ -462,7 +475,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (clock->cleaning_at <= now)
 	{
 		clock->cleaning_at = TimestampTzPlusMilliseconds(now, CLEANING_MS);
-		(void) bw_work_transaction(work, forget_old, NULL, "deleting old notifications");
+		(void) bw_work_transaction(work, forget_old, NULL, "deleting what is out of date");
 		/* Whoever lived this long does not fail again and again. */
 		bw_registry_worker_healthy();
 	}
@@ -552,4 +565,5 @@ static void
 forget_old(BwWork *work, void *arg)
 {
 	(void) bw_store_forget_notifications(bw_notification_retention_min);
+	bw_store_forget_spending();
 }

@@ -38,6 +38,7 @@ our @EXPORT = qw(
   sqlstate
   start_sandbox
   status_of
+  try_sql
   wait_for_archive
   wait_for_all
   wait_for_status
@@ -324,6 +325,21 @@ sub status_of
 	return $node->safe_psql('postgres', "SELECT status FROM bw_orders WHERE id = $id");
 }
 
+=item try_sql(node, database, query)
+
+The query's answer, or undef if the server gives none: it may be restarting.
+
+=cut
+
+sub try_sql
+{
+	my ($node, $database, $query) = @_;
+	# psql may be gone before it was given the query, of which IPC::Run dies
+	my ($status, $out) = eval { $node->psql($database, $query) };
+
+	return defined $status && $status == 0 ? $out : undef;
+}
+
 =item wait_for_all(node, limit, database)
 
 Poll until every order is final; a server that is restarting is waited for.
@@ -338,9 +354,9 @@ sub wait_for_all
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	return wait_until(
 		sub {
-			my ($status, $out) = $node->psql($database // 'postgres',
-				'SELECT count(*) FROM bw_orders WHERE NOT is_final');
-			return $status == 0 && $out eq '0';
+			my $count = try_sql($node, $database // 'postgres', 'SELECT count(*) FROM bw_orders WHERE NOT is_final');
+
+			return defined $count && $count eq '0';
 		},
 		'all orders are final', $limit);
 }
@@ -359,7 +375,7 @@ sub worker_pid
 	$database //= 'postgres';
 	while (time() < $end)
 	{
-		my ($status, $pid) = $node->psql('postgres',
+		my $pid = try_sql($node, 'postgres',
 			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'bandwidth worker'"
 			  . " AND application_name = 'bandwidth worker' AND datname = '$database'");
 

@@ -139,8 +139,10 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE renamed');
 pass('a database with a worker can be a template');
 
 # --- failures make it wait, restarts that were asked for do not ---
+my $port = free_port();
+$node->safe_psql('postgres', "ALTER DATABASE postgres SET bandwidth.listen_port = $port");
 my $pid = worker_pid($node);
-foreach my $size (1 .. 4)
+foreach my $size (1 .. 12)
 {
 	$node->safe_psql('postgres', "ALTER DATABASE postgres SET work_mem = '${size}MB'");
 	wait_until(sub { my $next = worker_pid($node); $next != $pid && ($pid = $next) }, 'ALTER DATABASE restarts its worker');
@@ -150,6 +152,8 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 wait_until(sub { worker_pid($node) != $pid }, 'a worker that was terminated comes back');
 $took = time() - $began;
 cmp_ok($took, '<', 6, "as after its first failure: $took s");
+$node->wait_for_log(qr/\[@{[ worker_pid($node) ]}\].*listening for callbacks/);
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/could not listen/, 'each finds the port free');
 
 $began = time();
 $node->stop('fast');

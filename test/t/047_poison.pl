@@ -190,6 +190,22 @@ wait_until(sub { sql('SELECT count(*) FROM bw_inbox') eq '0' }, 'and handled in 
 sql("SELECT bw_receive('<Notification><Status>COMPLETE</Status><OrderId>$theirs</OrderId></Notification>') FROM generate_series(1, 1000)");
 wait_until(sub { sql('SELECT count(*) FROM bw_inbox') eq '0' }, 'a thousand do not wait for a timer', 3);
 
+# --- the claim itself ---
+heal();
+sql('SELECT bw_pause()');
+my $unclaimed = poisoned_order('SENDING');
+sql('SELECT bw_order(ARRAY[n::text]) FROM generate_series(9192090001, 9192090040) AS n');
+sql('SELECT bw_resume()');
+wait_until(sub { sql("SELECT count(*) FROM bw_orders WHERE id > $unclaimed AND status = 'COMPLETE'") eq '40' },
+	'orders that would have been claimed with a bad one go out');
+others_go_on('claim');
+is(field($unclaimed, 'status'), 'QUEUED', 'the bad one waits');
+like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/WARNING:  order $unclaimed cannot be claimed, and waits/, 'as the log says');
+heal();
+sql("UPDATE bw_queue SET due_at = now() WHERE order_id = $unclaimed");
+sql('SELECT bw_resume()');
+wait_for_status($node, $unclaimed, 'COMPLETE');
+
 # --- NOTIFY ---
 # All that can stop one is the lock that every session takes that commits with
 # a NOTIFY; one that waits for a standby keeps it.

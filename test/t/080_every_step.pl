@@ -18,6 +18,7 @@ use Test::More;
 #   kinds      of orders that come there; all, unless given
 #   faults     of the sandbox's, for POSTs of orders
 #   config     of the sandbox
+#   settings   of the database
 #   callbacks  is there a subscription?
 #   trap       which change of the order the worker is stopped in; a step
 #              without "trapped" is held by its fault or lock, and an ERROR then
@@ -85,11 +86,13 @@ my @STEPS = (
 		undecided => 'adopt',
 	},
 	{
-		name    => 'looked up',
-		faults  => [ { kind => 'drop_reply', delay_ms => 1000 } ],
-		trap    => 'look-up COMPLETE',
-		trapped => 1,
-		reached => \&all_stored,
+		name     => 'looked up',
+		# beyond these it is a minute until the next one
+		settings => { look_up_delays => '0.1, 0.3, 0.6, 0.6, 1, 1, 1, 1, 1, 1, 1, 1' },
+		faults   => [ { kind => 'drop_reply', delay_ms => 1000 } ],
+		trap     => 'look-up COMPLETE',
+		trapped  => 1,
+		reached  => \&all_stored,
 	},
 	{
 		name    => 'reply received',
@@ -198,7 +201,7 @@ sub prepare_step
 	$step->{kinds} //= [ sort keys %KINDS ];
 	$step->{sandbox} = start_sandbox('order-delay' => 50);
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
-	set_port($step) if $step->{callbacks};
+	set_up($step);
 	sql($step, 'CREATE EXTENSION bandwidth');
 	create_account($node, $database, sandbox => $step->{sandbox},
 		server => { requests_per_minute => 1000000, burst => 1000000, connect_timeout => '1s',
@@ -255,14 +258,18 @@ sub prepare_step
 }
 
 # Before there is a worker, which would have to start again.
-sub set_port
+sub set_up
 {
 	my ($step) = @_;
+	my %settings = %{ $step->{settings} // {} };
 
-	$step->{port} = free_port();
-	sql($step, "ALTER DATABASE $step->{database} SET bandwidth.listen_port = $step->{port}");
-	# not before the callback
-	sql($step, "ALTER DATABASE $step->{database} SET bandwidth.poll_schedule = '3,0.2,0.5,1,1,1,1,1'");
+	if ($step->{callbacks})
+	{
+		$settings{listen_port} = $step->{port} = free_port();
+		# not before the callback
+		$settings{poll_schedule} = '3, 0.2, 0.5, 1, 1, 1, 1, 1';
+	}
+	sql($step, "ALTER DATABASE $step->{database} SET bandwidth.$_ = $settings{$_}") foreach sort keys %settings;
 	return;
 }
 
@@ -427,8 +434,9 @@ sub wait_for_end
 
 	wait_until(
 		sub {
-			my ($status, $out) = $node->psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid IN ($list)");
-			return $status == 0 && $out eq '0';
+			my $count = try_sql($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid IN ($list)");
+
+			return defined $count && $count eq '0';
 		},
 		'the workers are gone');
 	unlock_rows();
