@@ -45,6 +45,8 @@
 #include "close.h"
 #include "compat.h"
 #include "guards.h"
+#include "keeper.h"
+#include "keys.h"
 #include "listener.h"
 #include "port.h"
 #include "receive.h"
@@ -445,6 +447,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	if (work->fenced)
 	{
+		work->check_interval_s = 0;
 		rest(work);
 		return;
 	}
@@ -455,6 +458,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (work->search_at <= now)
 		bw_search_lap(work);
 	bw_port_run(work);
+	bw_keys_note_used(work);
 	bw_api_run(work->api);
 	take_finished(work);
 	if (clock->farewell_at != DT_NOEND)
@@ -464,7 +468,10 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (work->reconcile_at <= now)
 		bw_reconcile_lap(work);
 	if (work->subscriptions_at <= now)
+	{
+		bw_keeper_lap(work);
 		bw_subscribe_lap(work);
+	}
 	if (work->doubts_at <= now)
 		bw_timeline_lap(work);
 	if (clock->cleaning_at <= now)
