@@ -374,6 +374,7 @@ CREATE TABLE bw_subscriptions (
     number_format text,
     public_key text,
     credentials text NOT NULL,
+    kept boolean NOT NULL DEFAULT false,
     wanted boolean NOT NULL DEFAULT true,
     state text NOT NULL DEFAULT 'QUEUED',
     bandwidth_subscription_id text,
@@ -392,15 +393,27 @@ CREATE TABLE bw_subscriptions (
     CONSTRAINT bw_subscriptions_credentials_check
         CHECK (credentials IN ('generated', 'mapping', 'none')),
     CONSTRAINT bw_subscriptions_state_check
-        CHECK (state IN ('QUEUED', 'ACTIVE', 'FAILED', 'REMOVED'))
+        CHECK (state IN ('QUEUED', 'ACTIVE', 'FAILED', 'CONTESTED', 'REMOVED'))
 );
+CREATE UNIQUE INDEX bw_subscriptions_kept_key
+    ON bw_subscriptions (home, server, order_type)
+ WHERE kept AND wanted;
 COMMENT ON TABLE bw_subscriptions
 IS 'subscriptions that this database wants at Bandwidth, and how each stands';
+COMMENT ON COLUMN bw_subscriptions.kept
+IS 'the worker keeps it, because the server has the option callback_url';
+COMMENT ON COLUMN bw_subscriptions.state
+IS 'QUEUED, ACTIVE, FAILED, REMOVED; CONTESTED: somebody else keeps a subscription on the same URL';
+COMMENT ON COLUMN bw_subscriptions.bandwidth_status
+IS 'what became of the last callback, in Bandwidth''s words, when the worker looked';
 
 CREATE TABLE bw_subscription_work (
     subscription_id bigint NOT NULL,
     due_at timestamptz NOT NULL DEFAULT '-infinity',
     tries integer NOT NULL DEFAULT 0,
+    rotate boolean NOT NULL DEFAULT false,
+    stranger_at timestamptz,
+    version text,
     CONSTRAINT bw_subscription_work_pkey PRIMARY KEY (subscription_id)
 );
 COMMENT ON TABLE bw_subscription_work
@@ -411,6 +424,7 @@ CREATE TABLE bw_callback_keys (
     id bigint GENERATED ALWAYS AS IDENTITY,
     subscription_id bigint NOT NULL,
     path text NOT NULL,
+    username text,
     salt bytea,
     hash bytea,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -719,6 +733,15 @@ COMMENT ON FUNCTION bw_unsubscribe(bigint)
 IS 'ends a subscription that bw_subscribe() made, once this transaction commits';
 REVOKE EXECUTE ON FUNCTION bw_unsubscribe(bigint) FROM PUBLIC;
 
+CREATE FUNCTION bw_rotate_callback_credentials(server text DEFAULT NULL)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'bw_rotate_callback_credentials'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_rotate_callback_credentials(text)
+IS 'gives Bandwidth fresh credentials for callbacks, once this transaction commits; returns for how many subscriptions';
+-- A subscription concerns the whole account.
+REVOKE EXECUTE ON FUNCTION bw_rotate_callback_credentials(text) FROM PUBLIC;
+
 CREATE FUNCTION bw_list_subscriptions(server text DEFAULT NULL)
 RETURNS TABLE (
     bandwidth_subscription_id text,
@@ -739,6 +762,34 @@ IS 'asks Bandwidth for the subscriptions of the account';
 --
 -- Seeing it
 --
+
+CREATE FUNCTION bw_subscription_problems(
+    OUT server name,
+    OUT kind text,
+    OUT problem text)
+RETURNS SETOF record
+LANGUAGE SQL STABLE SECURITY DEFINER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT p.server, p.kind, p.problem
+      FROM (SELECT s.id, s.server,
+                   CASE WHEN s.state IN ('CONTESTED', 'FAILED') THEN pg_catalog.lower(s.state)
+                        WHEN s.error_text IS NOT NULL THEN
+                            CASE s.state WHEN 'QUEUED' THEN 'waiting' ELSE 'unchecked' END
+                        WHEN s.state = 'ACTIVE'
+                             AND s.bandwidth_status !~ '^(READY$|200( |$))' THEN 'failing'
+                   END,
+                   CASE WHEN s.error_text IS NULL THEN s.bandwidth_status
+                        ELSE pg_catalog.concat_ws(': ', s.error_code, s.error_text)
+                   END
+              FROM bw_subscriptions AS s
+             WHERE s.wanted AND s.home = (SELECT i.home FROM bw_identity AS i))
+           AS p(id, server, kind, problem)
+     WHERE p.kind IS NOT NULL
+     ORDER BY p.id;
+END;
+COMMENT ON FUNCTION bw_subscription_problems()
+IS 'internal: subscriptions that do not do what they should';
+REVOKE EXECUTE ON FUNCTION bw_subscription_problems() FROM PUBLIC;
 
 CREATE FUNCTION bw_check(server text DEFAULT NULL)
 RETURNS TABLE ("check" text, ok boolean, detail text, hint text)
@@ -830,7 +881,8 @@ CREATE FUNCTION bw_stat_get_orders(
     OUT attention bigint,
     OUT in_doubt bigint,
     OUT inbox bigint,
-    OUT paused text[])
+    OUT paused text[],
+    OUT subscriptions text[])
 LANGUAGE SQL STABLE SECURITY DEFINER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT q.n, q.oldest, (SELECT pg_catalog.count(*) FROM bw_held), r.n, r.unknown, r.attention,
@@ -843,7 +895,9 @@ BEGIN ATOMIC
            ARRAY(SELECT pg_catalog.format('%s%s: %s since %s', p.server,
                                           CASE WHEN p.ordered_by <> '' THEN ', ' || p.ordered_by ELSE '' END,
                                           p.reason, pg_catalog.date_trunc('second', p.since))
-                   FROM bw_pauses AS p ORDER BY p.server, p.ordered_by)
+                   FROM bw_pauses AS p ORDER BY p.server, p.ordered_by),
+           ARRAY(SELECT pg_catalog.format('%s: %s: %s', p.server, p.kind, p.problem)
+                   FROM bw_subscription_problems() AS p)
       FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
               FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id) AS q,
            (SELECT pg_catalog.count(*) AS n,
@@ -860,7 +914,7 @@ GRANT EXECUTE ON FUNCTION bw_stat_get_orders() TO pg_monitor;
 
 CREATE VIEW bw_stat_worker AS
     SELECT w.pid, w.state, w.since, w.fenced, o.queued, o.oldest_queued_at, o.held,
-           o.under_way, o.unknown, o.attention, o.in_doubt, o.inbox, o.paused
+           o.under_way, o.unknown, o.attention, o.in_doubt, o.inbox, o.paused, o.subscriptions
       FROM bw_stat_get_worker() AS w, bw_stat_get_orders() AS o;
 COMMENT ON VIEW bw_stat_worker
 IS 'the worker of this database, and what it has to do';

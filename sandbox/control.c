@@ -191,6 +191,10 @@ control_answer(Request *request, Reply *reply)
 		show_number(request, reply);
 	else if (at(request, "GET", "callbacks"))
 		callbacks_json(&reply->body);
+	else if (at(request, "GET", "subscriptions"))
+		subscriptions_json(&reply->body);
+	else if (at(request, "POST", "subscriptions"))
+		subscriptions_alter(request, reply);
 	else if (at(request, "POST", "sell"))
 		sell(request, reply);
 	else if (at(request, "POST", "spoil"))

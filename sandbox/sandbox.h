@@ -246,6 +246,8 @@ void		notify_order(const char *kind, const char *order_id, const char *customer_
 						 const Number *numbers, long count, bool final);
 void		notify_raw(const char *body, const char *subscription);
 void		subscriptions_reset(void);
+void		subscriptions_alter(const Request *request, Reply *reply);
+void		subscriptions_json(Text *out);
 void		subscription_note(const char *id, const char *status);
 
 /* --- callbacks.c: their delivery --- */

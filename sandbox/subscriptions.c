@@ -10,6 +10,7 @@
 typedef struct Subscription
 {
 	char		id[40];
+	char	   *account;
 	char	   *order_type;
 	char	   *order_id;
 	char	   *url;
@@ -33,6 +34,7 @@ static uint64_t id_random = 1;
 static void
 free_parts(Subscription *s)
 {
+	free(s->account);
 	free(s->order_type);
 	free(s->order_id);
 	free(s->url);
@@ -63,13 +65,26 @@ alive(const Subscription *s)
 	return !s->removed && s->expires_us > now_us();
 }
 
+/* Of an account, or of any (NULL). */
 static Subscription *
-find(const char *id)
+find(const char *account, const char *id)
 {
 	for (long i = 0; i < subscription_count; i++)
-		if (strcmp(subscriptions[i]->id, id) == 0 && alive(subscriptions[i]))
+		if (strcmp(subscriptions[i]->id, id) == 0 && alive(subscriptions[i]) &&
+			(account == NULL || strcmp(subscriptions[i]->account, account) == 0))
 			return subscriptions[i];
 	return NULL;
+}
+
+/* Give it an id and a place among the others. */
+static void
+add(Subscription *s)
+{
+	snprintf(s->id, sizeof(s->id), "%08lx-5ub5-4000-8000-%012llx", subscription_count,
+			 (unsigned long long) (random_unit(&id_random) * 281474976710656.0));
+	subscriptions = realloc(subscriptions,
+							((size_t) subscription_count + 1) * sizeof(Subscription *));
+	subscriptions[subscription_count++] = s;
 }
 
 /* Read a body into "s"; false: it was refused. */
@@ -83,6 +98,7 @@ read_subscription(const Request *request, Subscription *s, Reply *reply)
 	xmlNode    *credentials = xml_child(callback, "CallbackCredentials");
 	xmlNode    *basic = xml_child(credentials, "BasicAuthentication");
 
+	s->account = strdup(request->parts[1]);
 	s->order_type = root ? xml_child_text(root, "OrderType") : NULL;
 	s->order_id = root ? xml_child_text(root, "OrderId") : NULL;
 	s->url = xml_child_text(callback, "URL");
@@ -133,7 +149,8 @@ create(Request *request, Reply *reply)
 	{
 		Subscription *other = subscriptions[i];
 
-		if (alive(other) && same_text(other->order_type, s->order_type) &&
+		if (alive(other) && same_text(other->account, s->account) &&
+			same_text(other->order_type, s->order_type) &&
 			same_text(other->url, s->url) && same_text(other->email, s->email) &&
 			same_text(other->order_id, s->order_id))
 		{
@@ -143,11 +160,7 @@ create(Request *request, Reply *reply)
 			return;
 		}
 	}
-	snprintf(s->id, sizeof(s->id), "%08lx-5ub5-4000-8000-%012llx", subscription_count,
-			 (unsigned long long) (random_unit(&id_random) * 281474976710656.0));
-	subscriptions = realloc(subscriptions,
-							((size_t) subscription_count + 1) * sizeof(Subscription *));
-	subscriptions[subscription_count++] = s;
+	add(s);
 	reply->status = 201;
 	snprintf(reply->location, sizeof(reply->location),
 			 "https://dashboard.bandwidth.com/api/accounts/%s/subscriptions/%s",
@@ -187,13 +200,13 @@ add_subscription(Text *out, const Subscription *s)
 }
 
 static void
-list(Reply *reply)
+list(const char *account, Reply *reply)
 {
 	long		shown = 0;
 
 	text_add(&reply->body, "<SubscriptionsResponse><Subscriptions>");
 	for (long i = 0; i < subscription_count; i++)
-		if (alive(subscriptions[i]))
+		if (alive(subscriptions[i]) && strcmp(subscriptions[i]->account, account) == 0)
 		{
 			add_subscription(&reply->body, subscriptions[i]);
 			shown++;
@@ -224,12 +237,13 @@ replace(Subscription *s, Request *request, Reply *reply)
 void
 subscriptions_answer(Request *request, Reply *reply)
 {
-	Subscription *s = request->part_count > 3 ? find(request->parts[3]) : NULL;
+	Subscription *s = request->part_count > 3
+	? find(request->parts[1], request->parts[3]) : NULL;
 
 	if (request->part_count == 3 && strcmp(request->method, "POST") == 0)
 		create(request, reply);
 	else if (request->part_count == 3)
-		list(reply);
+		list(request->parts[1], reply);
 	else if (s == NULL)
 		reply_status(reply, 404, "SubscriptionsResponse", "16000", "The subscription is not found");
 	else if (strcmp(request->method, "PUT") == 0)
@@ -242,6 +256,108 @@ subscriptions_answer(Request *request, Reply *reply)
 		add_subscription(&reply->body, s);
 		text_add(&reply->body, "</Subscriptions></SubscriptionsResponse>");
 	}
+}
+
+/* --- what others do with them --- */
+
+static void
+set_text(const Request *request, const char *name, char **target)
+{
+	char	   *value = parameter(request, name);
+
+	if (value == NULL)
+		return;
+	free(*target);
+	*target = value;
+}
+
+static void
+make_copy(const Subscription *s)
+{
+	Subscription *copy = calloc(1, sizeof(Subscription));
+
+	*copy = *s;
+	copy->account = copy_string(s->account);
+	copy->order_type = copy_string(s->order_type);
+	copy->order_id = copy_string(s->order_id);
+	copy->url = copy_string(s->url);
+	copy->email = copy_string(s->email);
+	copy->digest = copy_string(s->digest);
+	copy->username = copy_string(s->username);
+	copy->password = copy_string(s->password);
+	copy->public_key = copy_string(s->public_key);
+	copy->number_format = copy_string(s->number_format);
+	add(copy);
+}
+
+/* Change those with an id, or all; a copy is made before. */
+void
+subscriptions_alter(const Request *request, Reply *reply)
+{
+	char	   *id = parameter(request, "id");
+	char	   *status = parameter(request, "status");
+	long		expiry = parameter_int(request, "expiry", -1);
+	long		count = subscription_count;
+	long		altered = 0;
+
+	for (long i = 0; i < count; i++)
+	{
+		Subscription *s = subscriptions[i];
+
+		if (!alive(s) || (id != NULL && strcmp(s->id, id) != 0))
+			continue;
+		if (parameter_int(request, "copy", 0))
+			make_copy(s);
+		set_text(request, "url", &s->url);
+		set_text(request, "order_type", &s->order_type);
+		set_text(request, "username", &s->username);
+		set_text(request, "password", &s->password);
+		if (status != NULL)
+			snprintf(s->status, sizeof(s->status), "%s", status);
+		if (expiry >= 0)
+			s->expires_us = now_us() + (int64_t) expiry * 1000000;
+		s->removed = parameter_int(request, "removed", 0) != 0;
+		altered++;
+	}
+	text_add(&reply->body, "{\"altered\":%ld}", altered);
+	free(id);
+	free(status);
+}
+
+static void
+add_json(Text *out, const char *name, const char *value)
+{
+	text_add(out, "\"%s\":", name);
+	text_json(out, value);
+	text_add(out, ",");
+}
+
+void
+subscriptions_json(Text *out)
+{
+	bool		first = true;
+
+	text_add(out, "[");
+	for (long i = 0; i < subscription_count; i++)
+	{
+		Subscription *s = subscriptions[i];
+
+		if (!alive(s))
+			continue;
+		text_add(out, first ? "{" : ",{");
+		first = false;
+		add_json(out, "id", s->id);
+		add_json(out, "account", s->account);
+		add_json(out, "order_type", s->order_type);
+		add_json(out, "url", s->url);
+		add_json(out, "email", s->email);
+		add_json(out, "username", s->username);
+		add_json(out, "password", s->password);
+		add_json(out, "number_format", s->number_format);
+		add_json(out, "status", s->status);
+		text_add(out, "\"expiry\":%ld}", (long) ((s->expires_us - now_us()) / 1000000));
+	}
+	text_add(out, "]");
 }
 
 /* --- whom to tell --- */
@@ -328,7 +444,7 @@ notify_raw(const char *body, const char *subscription)
 void
 subscription_note(const char *id, const char *status)
 {
-	Subscription *s = find(id);
+	Subscription *s = find(NULL, id);
 
 	if (s != NULL)
 		snprintf(s->status, sizeof(s->status), "%s", status);

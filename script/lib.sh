@@ -205,7 +205,7 @@ choose_build_dir()
 # Two runs at once must not build into the same folder at once.
 build()
 {
-	flock "$build" make -s -C "$build" -j"$(nproc)" PG_CONFIG="$pg_config" all sandbox
+	flock "$build" make -s -C "$build" -j"$(nproc)" PG_CONFIG="$pg_config" all sandbox callback-load
 }
 
 # PostgreSQL finds its own files relative to its programs, so a copy that
@@ -238,7 +238,7 @@ copy_files()
 		fi
 	done
 	cp "$top/README.md" "$work/files/"
-	cp "$build/sandbox/bw-sandbox" "$work/bw-sandbox"
+	cp "$build/sandbox/bw-sandbox" "$build/bench/build/callback-load" "$work/"
 }
 
 give_away_stage()
@@ -281,6 +281,7 @@ make_stage()
 	pgxs_test=${pgxs%/makefiles/pgxs.mk}/test
 	export PATH="$bin:$PATH" TMPDIR="$work/tmp"
 	export BW_STAGE=$work BW_FILES=$work/files BW_SANDBOX=$work/bw-sandbox
+	export BW_CALLBACK_LOAD=$work/callback-load
 	# what PostgreSQL's own Perl modules for tests want to know
 	export PERL5LIB=$pgxs_test/perl:$work/files/test/lib
 	export PG_REGRESS=$pgxs_test/regress/pg_regress TESTDIR=$work/tmp

@@ -146,6 +146,8 @@ SELECT bw_subscribe(email => 'a@example.com', digest => 'HOURLY');
 SELECT bw_subscribe('https://example.com/', order_type => 'orders', event_type => 'X');
 SELECT bw_unsubscribe(0);
 SELECT count(*) FROM bw_list_subscriptions();
+SELECT bw_rotate_callback_credentials();
+SELECT bw_rotate_callback_credentials('nowhere');
 
 -- rights
 CREATE ROLE regress_bw_app;
@@ -156,6 +158,8 @@ SELECT bw_search('540551');
 SELECT bw_order(ARRAY['5402278098']);
 SELECT bw_receive('<x/>');
 SELECT bw_subscribe('https://example.com/');
+SELECT bw_rotate_callback_credentials();
+SELECT * FROM bw_subscription_problems();
 INSERT INTO bw_order_numbers VALUES (1, '5402278098');
 UPDATE bw_orders SET status = 'COMPLETE';
 SELECT count(*) FROM bw_queue;

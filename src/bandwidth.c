@@ -33,6 +33,7 @@ int			bw_poll_interval_s = 60;
 int			bw_poll_interval_callbacks_s = 300;
 char	   *bw_look_up_delays = NULL;
 int			bw_max_rate_limit_wait_ms = 2000;
+int			bw_subscription_check_interval_s = 3 * 60 * 60;
 bool		bw_notify = true;
 int			bw_notification_retention_min = 90 * 24 * 60;
 char	   *bw_instance = NULL;
@@ -124,6 +125,11 @@ define_timing_settings(void)
 							   "Seconds between look-ups of a request whose outcome is unknown, before it is sent again.",
 							   NULL, &bw_look_up_delays, "5,15,60",
 							   PGC_SUSET, GUC_LIST_INPUT, check_delays, NULL, NULL);
+	DefineCustomIntVariable("bandwidth.subscription_check_interval",
+							"Time between looks at the subscriptions that are kept for servers with a callback_url.",
+							NULL, &bw_subscription_check_interval_s,
+							3 * 60 * 60, 1, 7 * 24 * 60 * 60,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("bandwidth.max_rate_limit_wait",
 							"Longest time that a synchronous call waits for its turn under the rate limit.",
 							NULL, &bw_max_rate_limit_wait_ms, 2000, 0, 600000,

@@ -33,6 +33,8 @@
 #define SHARED_ORDERS_MAX 1000
 /* Orders that are put on hold in one transaction. */
 #define HOLD_BATCH 5000
+/* So often all picked orders are tried again, before one of them is suspected. */
+#define PATIENT_FAILURES 3
 /* An order that cannot be claimed is tried again. */
 #define POISON_RETRY_MS 60000
 /* A server that is gone, or where ordering is off, is looked at again. */
@@ -142,8 +144,9 @@ group_turn(BwWork *work, BwGroup *group, bool known)
 }
 
 /*
- * When to come again.  If the orders could not be written down, one of them may
- * be bad: fewer are tried at a time, until the bad one is alone and waits.
+ * When to come again.  If the orders could not be written down again and
+ * again, one of them may be bad: fewer are tried at a time, until the bad one is
+ * alone and waits.
  */
 static TimestampTz
 after_failure(BwWork *work, Turn *turn)
@@ -152,6 +155,8 @@ after_failure(BwWork *work, Turn *turn)
 
 	if (turn->state == NULL)
 		return TimestampTzPlusMilliseconds(now, RETRY_MS);
+	if (turn->state->failures < PATIENT_FAILURES)
+		return bw_group_back_off(turn->state);
 	turn->state->pick_limit = turn->suspects / 2;
 	if (turn->suspects > 1 ||
 		(turn->suspects == 1 &&

@@ -527,20 +527,28 @@ bw_config_check_usage(const BwServer *server, Oid role)
 						 quote_identifier(GetUserNameFromId(role, false)))));
 }
 
+/* The role's mapping, else PUBLIC's; the caller releases it if it is there. */
+static HeapTuple
+find_mapping(Oid serverid, Oid role)
+{
+	HeapTuple	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role),
+										ObjectIdGetDatum(serverid));
+
+	if (HeapTupleIsValid(tuple))
+		return tuple;
+	return SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+						   ObjectIdGetDatum(serverid));
+}
+
 /* Options of the role's mapping, else of PUBLIC's; NIL and InvalidOid: none. */
 static List *
 read_mapping(Oid serverid, Oid role, Oid *umid)
 {
-	HeapTuple	tuple;
+	HeapTuple	tuple = find_mapping(serverid, role);
 	Datum		value;
 	bool		isnull;
 	List	   *list = NIL;
 
-	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role),
-							ObjectIdGetDatum(serverid));
-	if (!HeapTupleIsValid(tuple))
-		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
-								ObjectIdGetDatum(serverid));
 	*umid = InvalidOid;
 	if (!HeapTupleIsValid(tuple))
 		return NIL;
@@ -693,6 +701,30 @@ bw_config_fingerprint(const BwServer *server, const BwCredentials *credentials)
 	hash_text(text.data, hash);
 	hex_encode((const char *) hash, sizeof(hash), hex);
 	return hex;
+}
+
+char *
+bw_config_version(const BwServer *server)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNSERVEROID,
+										ObjectIdGetDatum(server->serverid));
+	TransactionId altered = InvalidTransactionId;
+	TransactionId mapping_altered = InvalidTransactionId;
+	Oid			umid = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		altered = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		ReleaseSysCache(tuple);
+	}
+	tuple = find_mapping(server->serverid, server->owner);
+	if (HeapTupleIsValid(tuple))
+	{
+		umid = ((Form_pg_user_mapping) GETSTRUCT(tuple))->oid;
+		mapping_altered = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		ReleaseSysCache(tuple);
+	}
+	return psprintf("%u/%u %u/%u", server->serverid, altered, umid, mapping_altered);
 }
 
 bool

@@ -103,6 +103,12 @@ extern BwCredentials *bw_config_require_credentials(const BwServer *server,
 extern char *bw_config_fingerprint(const BwServer *server,
 								   const BwCredentials *credentials);
 
+/*
+ * A text that differs once the server, or its owner's mapping, was altered in
+ * any way.  It is not read from the options: no file has to be there.
+ */
+extern char *bw_config_version(const BwServer *server);
+
 /* Only loopback hosts: the sandbox, or a proxy on this machine. */
 extern bool bw_config_is_loopback(const BwServer *server);
 

@@ -19,10 +19,10 @@
 #include "functions.h"
 #include "registry.h"
 #include "store.h"
-#include "store_notifications.h"
 #include "store_operator.h"
 #include "store_orders.h"
 #include "store_queue.h"
+#include "store_subscriptions.h"
 #include "xml.h"
 
 PG_FUNCTION_INFO_V1(bw_check);
@@ -408,19 +408,55 @@ check_listener(Check *check)
 		 : "off: orders are polled", NULL);
 }
 
+/* What somebody else does with our URL, or callbacks that do not get through. */
+static bool
+subscription_fails(Check *check, const char *kind, const char *problem)
+{
+	if (strcmp(kind, "contested") == 0)
+		line(check, "subscription", false, problem,
+			 "Give each database a callback_url of its own, or remove the other subscription; then call bw_rotate_callback_credentials().");
+	else if (strcmp(kind, "failing") == 0)
+		line(check, "subscription", false,
+			 psprintf("callbacks fail, Bandwidth says: %s", problem),
+			 "See what stands between Bandwidth and this database at callback_url; orders are polled meanwhile.");
+	else if (strcmp(kind, "waiting") == 0)
+		line(check, "subscription", false,
+			 psprintf("it could not be made yet: %s", problem),
+			 "It is tried again by itself.");
+	else if (strcmp(kind, "unchecked") == 0)
+		line(check, "subscription", false,
+			 psprintf("it could not be looked after: %s", problem),
+			 "It is tried again by itself.");
+	else
+		return false;
+	return true;
+}
+
 static void
 check_subscribed(Check *check)
 {
 	BwStoreScope scope;
 	int			active;
 	int			failed;
+	char	   *kind;
+	char	   *problem;
+	bool		bad;
 
 	bw_store_enter(&scope);
 	bw_store_count_subscriptions(check->server->name, &active, &failed);
+	bad = bw_store_subscription_problem(check->server->name, &kind, &problem);
 	bw_store_leave(&scope);
+	if (bad && subscription_fails(check, kind, problem))
+		return;
+	if (check->server->callback_url != NULL && active + failed == 0)
+	{
+		line(check, "subscription", false, "the one for callback_url is not made yet",
+			 "The worker makes it; call bw_check() again.");
+		return;
+	}
 	line(check, "subscription", failed == 0 && (active > 0 || bw_listen_port == 0),
 		 failed > 0 ? psprintf("%d subscriptions failed", failed)
 		 : active > 0 ? psprintf("%d active", active) : "none: orders are polled",
 		 failed > 0 ? "See error_code and error_text in bw_subscriptions."
-		 : "SELECT bw_subscribe('https://...').");
+		 : "Set the server option callback_url, or SELECT bw_subscribe('https://...').");
 }

@@ -20,11 +20,12 @@
 #include "registry.h"
 #include "store.h"
 #include "store_orders.h"
-#include "store_notifications.h"
+#include "store_subscriptions.h"
 #include "xml.h"
 
 PG_FUNCTION_INFO_V1(bw_subscribe);
 PG_FUNCTION_INFO_V1(bw_unsubscribe);
+PG_FUNCTION_INFO_V1(bw_rotate_callback_credentials);
 PG_FUNCTION_INFO_V1(bw_list_subscriptions);
 
 #define SUBSCRIPTION_COLUMNS 10
@@ -145,11 +146,39 @@ bw_unsubscribe(PG_FUNCTION_ARGS)
 	need_worker();
 	bw_store_enter(&scope);
 	bw_store_require_identity();
+	if (bw_store_is_kept(PG_GETARG_INT64(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("subscription " INT64_FORMAT " is kept for its server",
+						PG_GETARG_INT64(0)),
+				 errhint("Use ALTER SERVER ... OPTIONS (DROP callback_url).")));
 	found = bw_store_unsubscribe(PG_GETARG_INT64(0), role);
 	bw_store_leave(&scope);
 	if (found)
 		bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
 	PG_RETURN_BOOL(found);
+}
+
+/*
+ * bw_rotate_callback_credentials(server): every subscription of the server gets
+ * a fresh pair, and one that is contested another chance.
+ */
+Datum
+bw_rotate_callback_credentials(PG_FUNCTION_ARGS)
+{
+	BwServer   *server;
+	BwStoreScope scope;
+	int			count;
+
+	need_worker();
+	server = bw_config_server(bw_arg_text(fcinfo, 0));
+	bw_config_check_usage(server, GetUserId());
+	bw_store_enter(&scope);
+	bw_store_require_identity();
+	count = bw_store_rotate(server->name);
+	bw_store_leave(&scope);
+	bw_registry_wake_at_commit(BW_TOPIC_SUBSCRIPTIONS);
+	PG_RETURN_INT32(count);
 }
 
 static Datum

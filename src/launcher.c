@@ -10,6 +10,7 @@
  *	- a worker that fails at once, again and again: the registry holds its
  *	  slot for a growing time;
  *	- no free background worker: one warning, another try with the timer;
+ *	- CREATE DATABASE with a template that has the extension: a rescan, too;
  *	- DROP DATABASE: the worker is told before the command starts waiting for
  *	  it; CREATE and DROP EXTENSION, ALTER DATABASE ... SET: workers come, go
  *	  or restart when the transaction commits, not before.
@@ -258,6 +259,8 @@ watch_objects(ObjectAccessType access, Oid class, Oid object, int sub, void *arg
 
 	if (class == DatabaseRelationId && access == OAT_DROP)
 		bw_registry_tell_worker_to_leave(object);
+	else if (class == DatabaseRelationId && access == OAT_POST_CREATE)
+		rescan_at_commit = true;
 	else if (class == ExtensionRelationId &&
 			 (access == OAT_POST_CREATE || access == OAT_DROP ||
 			  access == OAT_POST_ALTER))

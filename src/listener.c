@@ -459,6 +459,21 @@ bw_listener_set_keys(BwListener *listener, const BwListenerKey *keys, int count)
 	listener->key_count = count;
 }
 
+int64
+bw_listener_take_used(BwListener *listener)
+{
+	for (int i = 0; i < listener->key_count; i++)
+	{
+		BwListenerKey *key = &listener->keys[i];
+
+		if (!key->used || key->watched == 0)
+			continue;
+		key->used = false;
+		return key->watched;
+	}
+	return 0;
+}
+
 int
 bw_listener_fd(const BwListener *listener)
 {
@@ -799,13 +814,14 @@ judge_credentials(BwParked *request)
 							sizeof(pair));
 	for (int i = 0; i < listener->key_count; i++)
 	{
-		const BwListenerKey *key = &listener->keys[i];
+		BwListenerKey *key = &listener->keys[i];
 
 		if (strcmp(key->path, request->path) != 0)
 			continue;
 		if (!key->has_credentials || (len >= 0 && hash_matches(listener, key, pair, len)))
 		{
 			allowed = true;
+			key->used = true;
 			request->callback.key_id = key->id;
 			request->callback.authenticated = key->has_credentials;
 		}

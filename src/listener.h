@@ -36,6 +36,9 @@ typedef struct BwListenerKey
 	uint8		salt[BW_LISTENER_SALT_LEN];
 	uint8		hash[BW_LISTENER_HASH_LEN];
 	int64		id;				/* the caller's: which subscription */
+	int64		watched;		/* the caller's; 0: nobody asks whether it is
+								 * used */
+	bool		used;
 } BwListenerKey;
 
 typedef struct BwListenerOptions
@@ -80,6 +83,9 @@ extern bool bw_listener_reload(BwListener *listener, const char *cert_file,
 /* Replace the table of credentials (copied). */
 extern void bw_listener_set_keys(BwListener *listener,
 								 const BwListenerKey *keys, int count);
+
+/* A watched entry that was used since it was last named here; 0: none. */
+extern int64 bw_listener_take_used(BwListener *listener);
 
 extern int	bw_listener_fd(const BwListener *listener);
 extern long bw_listener_timeout_ms(const BwListener *listener); /* -1: none */

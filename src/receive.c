@@ -31,6 +31,8 @@
 
 /* Callbacks that share a commit. */
 #define BATCH_MAX 256
+/* Batches in a row: callers that never pause hold up nothing else. */
+#define BATCHES_MAX 8
 /* An orphan may belong to a POST whose reply is not recorded yet. */
 #define ORPHAN_FIRST_MS 1000
 #define ORPHAN_TRIES 8
@@ -76,7 +78,7 @@ static void apply_one(Batch *batch, int i, const BwRequestRow *request,
 					  const BwMember *members, int member_count,
 					  List **believed, List **doubted);
 static bool is_believed(const List *believed, const BwRequestRow *request);
-static bool lists_exactly(const BwNotification *notification, int64 request_id,
+static bool lists_exactly(const BwNotification *notification,
 						  const BwMember *members, int member_count);
 static void believe(BwWork *work, Batch *batch, const List *believed);
 static void orphan(BwIncoming *item);
@@ -88,7 +90,7 @@ static void free_notifications(Batch *batch);
 void
 bw_receive_parked(BwWork *work)
 {
-	for (;;)
+	for (int n = 0; n < BATCHES_MAX; n++)
 	{
 		Batch		batch = {.next_due = DT_NOEND};
 		BwParked   *parked;
@@ -331,7 +333,12 @@ apply(BwWork *work, Batch *batch)
 		if (match == NULL || !speaks_for(work, item, match))
 			orphan(item);
 		else
-			apply_one(batch, i, match, members, member_count, &believed, &doubted);
+		{
+			int			part;
+			const BwMember *its = bw_members_of(members, member_count, match->id, &part);
+
+			apply_one(batch, i, match, its, part, &believed, &doubted);
+		}
 	}
 	if (believed != NIL)
 		believe(work, batch, believed);
@@ -457,7 +464,7 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	if (!item->authenticated || notification->status == NULL ||
 		!bw_order_status_from_bandwidth(notification->status, &status) ||
 		status != BW_ORDER_COMPLETE || notification->order_id == NULL ||
-		!lists_exactly(notification, request->id, members, member_count))
+		!lists_exactly(notification, members, member_count))
 	{
 		BwDoubt    *doubt = palloc(sizeof(BwDoubt));
 
@@ -476,6 +483,8 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	settlement->message = notification->message;
 	settlement->source = "callback";
 	settlement->step = "poll";
+	settlement->members = members;
+	settlement->member_count = member_count;
 	settlement->due_at = GetCurrentTimestamp();
 	*believed = lappend(*believed, settlement);
 	item->outcome = "applied";
@@ -501,7 +510,7 @@ compare_numbers(const void *a, const void *b)
 
 /* Is what is listed the same set as what the request's orders asked for? */
 static bool
-lists_exactly(const BwNotification *notification, int64 request_id,
+lists_exactly(const BwNotification *notification,
 			  const BwMember *members, int member_count)
 {
 	int			listed = notification->numbers.count;
@@ -514,9 +523,6 @@ lists_exactly(const BwNotification *notification, int64 request_id,
 			return false;
 	qsort(theirs, listed, sizeof(BwNumber), compare_numbers);
 	for (int m = 0; m < member_count; m++)
-	{
-		if (members[m].request_id != request_id)
-			continue;
 		for (int i = 0; i < members[m].number_count; i++)
 		{
 			BwNumber	key = {{0}};
@@ -526,7 +532,6 @@ lists_exactly(const BwNotification *notification, int64 request_id,
 				return false;
 			asked++;
 		}
-	}
 	return asked > 0 && asked == listed;
 }
 

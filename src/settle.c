@@ -53,6 +53,8 @@ typedef struct Changes
 	List	   *moved;			/* of BwMoved * */
 } Changes;
 
+static void lock_members(const BwSettlement *items, int count,
+						 const BwMember **members, int *parts);
 static void settle_request(Changes *changes, const BwSettlement *item,
 						   const BwMember *members, int count);
 static bool settle_member(Changes *changes, const BwSettlement *item,
@@ -87,34 +89,24 @@ bw_moved(int64 order_id, BwOrderStatus status)
 List *
 bw_settle(const BwSettlement *items, int count)
 {
-	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
-	BwMember   *members;
-	int			member_count;
+	const BwMember **members = palloc(sizeof(BwMember *) * Max(count, 1));
+	int		   *parts = palloc(sizeof(int) * Max(count, 1));
 	Changes		changes = {0};
+	int			all = 0;
 
+	/* There is room for the changes of one answer to each request. */
 	for (int i = 0; i < count; i++)
-	{
-		ids[i] = items[i].request->id;
-		/* There is room for the changes of one answer to each request. */
 		for (int j = 0; j < i; j++)
-			if (ids[j] == ids[i])
-				elog(ERROR, "two answers about request " INT64_FORMAT, ids[i]);
-	}
-	members = bw_store_lock_members(ids, count, &member_count);
-	changes.orders = palloc0(sizeof(BwOrderChange) * Max(member_count, 1));
+			if (items[j].request->id == items[i].request->id)
+				elog(ERROR, "two answers about request " INT64_FORMAT,
+					 items[i].request->id);
+	lock_members(items, count, members, parts);
+	for (int i = 0; i < count; i++)
+		all += parts[i];
+	changes.orders = palloc0(sizeof(BwOrderChange) * Max(all, 1));
 	changes.requests = palloc0(sizeof(BwRequestChange) * Max(count, 1));
 	for (int i = 0; i < count; i++)
-	{
-		int			first = 0;
-		int			n = 0;
-
-		/* Members are sorted by request. */
-		while (first < member_count && members[first].request_id < ids[i])
-			first++;
-		while (first + n < member_count && members[first + n].request_id == ids[i])
-			n++;
-		settle_request(&changes, &items[i], members + first, n);
-	}
+		settle_request(&changes, &items[i], members[i], parts[i]);
 	bw_store_change_numbers(changes.numbers, changes.number_count);
 	bw_store_change_orders(changes.orders, changes.order_count);
 	bw_store_change_requests(changes.requests, changes.request_count);
@@ -128,6 +120,31 @@ bw_settle(const BwSettlement *items, int count)
 		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
 	}
 	return bw_release_waiting(changes.moved);
+}
+
+/* The members of each item's request, of those that its caller did not lock. */
+static void
+lock_members(const BwSettlement *items, int count, const BwMember **members,
+			 int *parts)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	BwMember   *locked = NULL;
+	int			locked_count = 0;
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (items[i].members == NULL)
+			ids[n++] = items[i].request->id;
+	if (n > 0)
+		locked = bw_store_lock_members(ids, n, &locked_count);
+	for (int i = 0; i < count; i++)
+	{
+		members[i] = items[i].members;
+		parts[i] = items[i].member_count;
+		if (members[i] == NULL)
+			members[i] = bw_members_of(locked, locked_count,
+									   items[i].request->id, &parts[i]);
+	}
 }
 
 /* For bw_work_attempt(). */

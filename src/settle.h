@@ -49,6 +49,8 @@ typedef struct BwSettlement
 	const char *attention;
 	const char *refused_code;	/* a resend was refused by this */
 	const char *refused_text;
+	const BwMember *members;	/* if they are locked already; NULL: not yet */
+	int			member_count;
 	TimestampTz due_at;			/* next look at it, unless it is final */
 	const char *step;			/* poll, look_up; NULL: closes when final */
 } BwSettlement;

@@ -175,6 +175,13 @@ bw_store_lock_timeout(int ms)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+void
+bw_store_commit_lazily(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* get_extension_schema() is public from PostgreSQL 16 on only. */
 static Oid
 extension_schema(void)
@@ -287,14 +294,30 @@ bw_store_is_null(uint64 row, int column)
 char *
 bw_store_text(uint64 row, int column)
 {
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[row],
-									 SPI_tuptable->tupdesc, column + 1);
+	Oid			type = SPI_gettypeid(SPI_tuptable->tupdesc, column + 1);
+	bool		isnull;
+	Datum		value = bw_store_datum(row, column, &isnull);
+	MemoryContext old;
 	char	   *copy;
 
-	if (value == NULL)
+	if (isnull)
 		return NULL;
-	copy = MemoryContextStrdup(current_scope->caller, value);
-	pfree(value);
+	old = MemoryContextSwitchTo(current_scope->caller);
+	switch (type)
+	{
+			/* Nearly all: no output function is looked up. */
+		case TEXTOID:
+			copy = TextDatumGetCString(value);
+			break;
+		case NAMEOID:
+			copy = pstrdup(NameStr(*DatumGetName(value)));
+			break;
+		default:
+			copy = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+								column + 1);
+			break;
+	}
+	MemoryContextSwitchTo(old);
 	return copy;
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * store_notifications.c
- *	  Statements on callbacks and subscriptions.
+ *	  Statements on callbacks, and on whose they are.
  *
  * src/store_notifications.c
  *-------------------------------------------------------------------------
@@ -100,69 +100,11 @@ static BwStatement forget_notifications = {
 	.argtypes = {INT4OID}
 };
 
-static BwStatement due_subscriptions = {
-	.text =
-	"WITH w AS MATERIALIZED ("
-	" SELECT subscription_id, due_at, tries FROM bw_subscription_work AS l"
-	"  WHERE due_at <= now()"
-	"    AND EXISTS (SELECT FROM bw_subscriptions AS s WHERE s.id = l.subscription_id"
-	"                   AND s.home = (SELECT i.home FROM bw_identity AS i))"
-	"  ORDER BY due_at"
-	"  LIMIT $1"
-	" FOR NO KEY UPDATE SKIP LOCKED)"
-	"SELECT s.id, s.server, s.account_id, s.order_type, s.event_type,"
-	"       s.bandwidth_order_id, s.url, s.email, s.digest, s.expiry,"
-	"       s.number_format, s.public_key, s.credentials, s.wanted, s.state,"
-	"       s.bandwidth_subscription_id, w.tries"
-	"  FROM w JOIN bw_subscriptions AS s ON s.id = w.subscription_id"
-	" ORDER BY w.due_at",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static BwStatement next_subscription = {
-	.text = "SELECT min(due_at) FROM bw_subscription_work WHERE due_at > now()",
-	.nargs = 0
-};
-
-static BwStatement subscription_later = {
-	.text =
-	"UPDATE bw_subscription_work SET due_at = $2, tries = tries + 1"
-	" WHERE subscription_id = $1",
-	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID}
-};
-
-static BwStatement subscription_state = {
-	.text =
-	"WITH s AS ("
-	" UPDATE bw_subscriptions"
-	"    SET state = $2,"
-	"        bandwidth_subscription_id = COALESCE($3, bandwidth_subscription_id),"
-	"        username = COALESCE($4, username), error_code = $5, error_text = $6,"
-	"        expires_at = CASE WHEN $2 = 'ACTIVE' AND expiry < 1000000000"
-	"                     THEN now() + expiry * interval '1 s' END,"
-	"        checked_at = now()"
-	"  WHERE id = $1 RETURNING id),"
-	"k AS ("
-	" DELETE FROM bw_callback_keys"
-	"  WHERE $2 = 'REMOVED' AND subscription_id = $1)"
-	"DELETE FROM bw_subscription_work WHERE $7 AND subscription_id = $1",
-	.nargs = 7,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
-};
-
-static BwStatement add_key = {
-	.text =
-	"INSERT INTO bw_callback_keys (subscription_id, path, salt, hash)"
-	" VALUES ($1, $2, $3, $4)",
-	.nargs = 4,
-	.argtypes = {INT8OID, TEXTOID, BYTEAOID, BYTEAOID}
-};
-
 static BwStatement keys = {
 	.text =
-	"SELECT k.subscription_id, k.path, k.salt, k.hash"
+	"SELECT k.subscription_id, k.path, k.salt, k.hash, k.id,"
+	"       EXISTS (SELECT FROM bw_callback_keys AS o"
+	"                WHERE o.subscription_id = k.subscription_id AND o.id < k.id)"
 	"  FROM bw_callback_keys AS k"
 	"  JOIN bw_subscriptions AS s ON s.id = k.subscription_id"
 	" WHERE (k.retire_at IS NULL OR k.retire_at > now())"
@@ -178,46 +120,6 @@ static BwStatement callers = {
 	"  JOIN bw_subscriptions AS s ON s.id = k.subscription_id"
 	" WHERE s.home = (SELECT i.home FROM bw_identity AS i)",
 	.nargs = 0
-};
-
-static BwStatement subscribe = {
-	.text =
-	"WITH s AS ("
-	" INSERT INTO bw_subscriptions (home, server, account_id, subscribed_by,"
-	"        order_type, event_type, bandwidth_order_id, url, email, digest,"
-	"        expiry, number_format, public_key, credentials)"
-	" SELECT i.home, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13"
-	"   FROM bw_identity AS i RETURNING id),"
-	"w AS ("
-	" INSERT INTO bw_subscription_work (subscription_id) SELECT id FROM s)"
-	"SELECT id FROM s",
-	.nargs = 13,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
-};
-
-static BwStatement unsubscribe = {
-	.text =
-	"WITH s AS ("
-	" UPDATE bw_subscriptions SET wanted = false"
-	"  WHERE id = $1 AND state <> 'REMOVED'"
-	"    AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = subscribed_by"
-	"                   AND pg_has_role($2, r.oid, 'USAGE'))"
-	" RETURNING id)"
-	"INSERT INTO bw_subscription_work (subscription_id) SELECT id FROM s"
-	" ON CONFLICT (subscription_id) DO UPDATE"
-	"    SET due_at = '-infinity', tries = 0",
-	.nargs = 2,
-	.argtypes = {INT8OID, OIDOID}
-};
-
-static BwStatement count_subscriptions = {
-	.text =
-	"SELECT count(*) FILTER (WHERE state = 'ACTIVE')::int,"
-	"       count(*) FILTER (WHERE state = 'FAILED' AND wanted)::int"
-	"  FROM bw_subscriptions WHERE server = $1",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
 };
 
 static Datum
@@ -341,82 +243,6 @@ bw_store_forget_notifications(int minutes)
 	return (int64) bw_store_run(&forget_notifications, v, NULL);
 }
 
-BwSubscriptionRow *
-bw_store_due_subscriptions(int limit, int *count, TimestampTz *next_due)
-{
-	Datum		v[1] = {Int32GetDatum(limit)};
-	BwSubscriptionRow *rows;
-
-	*count = (int) bw_store_run(&due_subscriptions, v, NULL);
-	rows = palloc0(sizeof(BwSubscriptionRow) * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-	{
-		BwSubscriptionRow *s = &rows[i];
-
-		s->id = bw_store_int64(i, 0);
-		s->server = bw_store_text(i, 1);
-		s->account_id = bw_store_text(i, 2);
-		s->order_type = bw_store_text(i, 3);
-		s->event_type = bw_store_text(i, 4);
-		s->bandwidth_order_id = bw_store_text(i, 5);
-		s->url = bw_store_text(i, 6);
-		s->email = bw_store_text(i, 7);
-		s->digest = bw_store_text(i, 8);
-		s->expiry = bw_store_int64(i, 9);
-		s->number_format = bw_store_text(i, 10);
-		s->public_key = bw_store_text(i, 11);
-		s->credentials = bw_store_text(i, 12);
-		s->wanted = bw_store_bool(i, 13);
-		s->state = bw_store_text(i, 14);
-		s->bandwidth_subscription_id = bw_store_text(i, 15);
-		s->tries = bw_store_int32(i, 16);
-	}
-	bw_store_run(&next_subscription, NULL, NULL);
-	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
-	return rows;
-}
-
-void
-bw_store_subscription_later(int64 id, TimestampTz due_at)
-{
-	Datum		v[2] = {Int64GetDatum(id), TimestampTzGetDatum(due_at)};
-
-	bw_store_run(&subscription_later, v, NULL);
-}
-
-void
-bw_store_subscription_state(int64 id, const char *state,
-							const char *bandwidth_subscription_id,
-							const char *username, const char *error_code,
-							const char *error_text, bool done)
-{
-	const char *texts[] = {bandwidth_subscription_id, username, error_code, error_text};
-	Datum		v[7] = {Int64GetDatum(id), CStringGetTextDatum(state)};
-	bool		nulls[7] = {false};
-
-	for (int i = 0; i < 4; i++)
-	{
-		nulls[i + 2] = (texts[i] == NULL);
-		v[i + 2] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
-	}
-	v[6] = BoolGetDatum(done);
-	bw_store_run(&subscription_state, v, nulls);
-}
-
-void
-bw_store_add_key(int64 subscription_id, const char *path, const uint8 *salt,
-				 const uint8 *hash)
-{
-	Datum		v[4];
-	bool		nulls[4] = {false, false, salt == NULL, hash == NULL};
-
-	v[0] = Int64GetDatum(subscription_id);
-	v[1] = CStringGetTextDatum(path);
-	v[2] = salt ? bytea_of(salt, BW_LISTENER_SALT_LEN) : (Datum) 0;
-	v[3] = hash ? bytea_of(hash, BW_LISTENER_HASH_LEN) : (Datum) 0;
-	bw_store_run(&add_key, v, nulls);
-}
-
 BwListenerKey *
 bw_store_keys(int *count)
 {
@@ -432,6 +258,7 @@ bw_store_keys(int *count)
 		list[i].id = bw_store_int64(i, 0);
 		strlcpy(list[i].path, bw_store_text(i, 1), sizeof(list[i].path));
 		list[i].has_credentials = (hash != NULL);
+		list[i].watched = bw_store_bool(i, 5) ? bw_store_int64(i, 4) : 0;
 		if (hash == NULL)
 			continue;
 		memcpy(list[i].salt, VARDATA_ANY(salt), BW_LISTENER_SALT_LEN);
@@ -454,42 +281,4 @@ bw_store_callers(int *count)
 		list[i].bandwidth_subscription_id = bw_store_text(i, 2);
 	}
 	return list;
-}
-
-int64
-bw_store_subscribe(const BwNewSubscription *s)
-{
-	const char *texts[13] = {s->server, s->account_id, s->subscribed_by,
-		s->order_type, s->event_type, s->bandwidth_order_id, s->url, s->email,
-	s->digest, NULL, s->number_format, s->public_key, s->credentials};
-	Datum		v[13];
-	bool		nulls[13];
-
-	for (int i = 0; i < 13; i++)
-	{
-		nulls[i] = (texts[i] == NULL);
-		v[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
-	}
-	v[9] = Int64GetDatum(s->expiry);
-	nulls[9] = (s->email != NULL);
-	bw_store_run(&subscribe, v, nulls);
-	return bw_store_int64(0, 0);
-}
-
-bool
-bw_store_unsubscribe(int64 id, Oid role)
-{
-	Datum		v[2] = {Int64GetDatum(id), ObjectIdGetDatum(role)};
-
-	return bw_store_run(&unsubscribe, v, NULL) > 0;
-}
-
-void
-bw_store_count_subscriptions(const char *server, int *active, int *failed)
-{
-	Datum		v[1] = {CStringGetTextDatum(server)};
-
-	bw_store_run(&count_subscriptions, v, NULL);
-	*active = bw_store_int32(0, 0);
-	*failed = bw_store_int32(0, 1);
 }

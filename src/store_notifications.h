@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * store_notifications.h
- *	  Statements on callbacks and subscriptions.
+ *	  Statements on callbacks, and on whose they are.
  *
  * src/store_notifications.h
  *-------------------------------------------------------------------------
@@ -54,42 +54,7 @@ extern void bw_store_outcomes(const BwIncoming *items, int count);
 /* Delete a small batch of notifications that are older than "minutes". */
 extern int64 bw_store_forget_notifications(int minutes);
 
-/* --- subscriptions --- */
-typedef struct BwSubscriptionRow
-{
-	int64		id;
-	char	   *server;
-	char	   *account_id;
-	char	   *order_type;
-	char	   *event_type;
-	char	   *bandwidth_order_id;
-	char	   *url;
-	char	   *email;
-	char	   *digest;
-	int64		expiry;
-	char	   *number_format;
-	char	   *public_key;
-	char	   *credentials;	/* generated, mapping, none */
-	bool		wanted;
-	char	   *state;
-	char	   *bandwidth_subscription_id;
-	int			tries;
-} BwSubscriptionRow;
-
-extern BwSubscriptionRow *bw_store_due_subscriptions(int limit, int *count,
-													 TimestampTz *next_due);
-extern void bw_store_subscription_later(int64 id, TimestampTz due_at);
-
-/* What is known of a subscription now; NULL texts are nulls. */
-extern void bw_store_subscription_state(int64 id, const char *state,
-										const char *bandwidth_subscription_id,
-										const char *username,
-										const char *error_code,
-										const char *error_text, bool done);
-
-/* A new pair of credentials; the hash of the pair is all that is kept. */
-extern void bw_store_add_key(int64 subscription_id, const char *path,
-							 const uint8 *salt, const uint8 *hash);
+/* Whose callbacks come: credentials, and what they may speak for. */
 extern BwListenerKey *bw_store_keys(int *count);
 
 /* For whom callbacks with a subscription's credentials may speak. */
@@ -101,30 +66,5 @@ typedef struct BwCaller
 } BwCaller;
 
 extern BwCaller *bw_store_callers(int *count);
-
-typedef struct BwNewSubscription
-{
-	const char *server;
-	const char *account_id;
-	const char *subscribed_by;
-	const char *order_type;
-	const char *event_type;
-	const char *bandwidth_order_id;
-	const char *url;
-	const char *email;
-	const char *digest;
-	int64		expiry;
-	const char *number_format;
-	const char *public_key;
-	const char *credentials;
-} BwNewSubscription;
-
-extern int64 bw_store_subscribe(const BwNewSubscription *subscription);
-
-/* False: there is no such subscription that "role" may end. */
-extern bool bw_store_unsubscribe(int64 id, Oid role);
-
-extern void bw_store_count_subscriptions(const char *server, int *active,
-										 int *failed);
 
 #endif							/* BW_STORE_NOTIFICATIONS_H */

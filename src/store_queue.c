@@ -383,6 +383,12 @@ static BwStatement wait_for = {
  * that the first one got: that would only fail.  The first one is named to
  * those who may see it.
  */
+static BwStatement anyone_waits = {
+	.text = "SELECT FROM bw_queue WHERE waits_for = ANY ($1) LIMIT 1",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
 static BwStatement release_waiting = {
 	.text =
 	"WITH w AS ("
@@ -948,6 +954,12 @@ bw_store_release_waiting(const int64 *final_ids, int final_count, int *count)
 {
 	Datum		v[1] = {bw_store_int64_array(final_ids, final_count)};
 
+	/* Hardly ever, and only to begin the other statement takes long. */
+	if (bw_store_run(&anyone_waits, v, NULL) == 0)
+	{
+		*count = 0;
+		return NULL;
+	}
 	return read_ids(bw_store_run(&release_waiting, v, NULL), count);
 }
 

@@ -197,17 +197,27 @@ static BwStatement change_orders = {
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
-/* A number that is not there yet was found by Bandwidth: a direct order's. */
 static BwStatement change_numbers = {
 	.text =
-	"INSERT INTO bw_order_numbers AS n"
+	"UPDATE bw_order_numbers AS n"
+	"   SET status = c.status, error_code = c.error_code, error_text = c.error_text"
+	"  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])"
+	"    AS c(order_id, telephone_number, status, error_code, error_text)"
+	" WHERE n.order_id = c.order_id AND n.telephone_number = c.telephone_number"
+	"   AND n.status = 'PENDING'",
+	.nargs = 5,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID}
+};
+
+/* A number that is not there yet was found by Bandwidth: a direct order's. */
+static BwStatement add_numbers = {
+	.text =
+	"INSERT INTO bw_order_numbers"
 	"       (order_id, telephone_number, status, error_code, error_text)"
 	" SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
 	"                      $5::text[])"
-	" ON CONFLICT (order_id, telephone_number) DO UPDATE"
-	"    SET status = EXCLUDED.status, error_code = EXCLUDED.error_code,"
-	"        error_text = EXCLUDED.error_text"
-	"  WHERE n.status = 'PENDING'",
+	" ON CONFLICT (order_id, telephone_number) DO NOTHING",
 	.nargs = 5,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 	TEXTARRAYOID}
@@ -407,6 +417,27 @@ bw_store_lock_members(const int64 *request_ids, int ids, int *count)
 	return members;
 }
 
+const BwMember *
+bw_members_of(const BwMember *members, int count, int64 request_id, int *part)
+{
+	int			first = 0;
+	int			end = count;
+
+	while (first < end)
+	{
+		int			middle = first + (end - first) / 2;
+
+		if (members[middle].request_id < request_id)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	while (end < count && members[end].request_id == request_id)
+		end++;
+	*part = end - first;
+	return members + first;
+}
+
 void
 bw_store_change_orders(const BwOrderChange *changes, int count)
 {
@@ -486,7 +517,8 @@ bw_store_change_numbers(const BwNumberChange *changes, int count)
 	v[2] = bw_store_text_array(statuses, count);
 	v[3] = bw_store_text_array(codes, count);
 	v[4] = bw_store_text_array(errors, count);
-	bw_store_run(&change_numbers, v, NULL);
+	if (bw_store_run(&change_numbers, v, NULL) < count)
+		bw_store_run(&add_numbers, v, NULL);
 }
 
 void

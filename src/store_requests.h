@@ -116,6 +116,10 @@ typedef struct BwMember
 extern BwMember *bw_store_lock_members(const int64 *request_ids, int ids,
 									   int *count);
 
+/* One request's part of such a list. */
+extern const BwMember *bw_members_of(const BwMember *members, int count,
+									 int64 request_id, int *part);
+
 /* Changes; NULL texts and negative numbers leave a column as it is. */
 typedef struct BwOrderChange
 {

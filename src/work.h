@@ -24,7 +24,7 @@ typedef enum BwTaskKind
 	BW_TASK_BULK,				/* GET /orders, for many requests */
 	BW_TASK_CLOSE,				/* PUT /orders/{id} */
 	BW_TASK_TIMELINE,			/* GET /orders, /orders/{id}: sent before? */
-	BW_TASK_SUBSCRIPTION		/* POST, DELETE /subscriptions */
+	BW_TASK_SUBSCRIPTION		/* /subscriptions, /subscriptions/{id} */
 } BwTaskKind;
 
 typedef struct BwTask
@@ -70,6 +70,8 @@ typedef struct BwWork
 	int			caller_count;
 	MemoryContext callers_cxt;
 	bool		callbacks_come; /* a callback was believed since start */
+	List	   *subscribing;	/* BwTask *: one call for each subscription */
+	int			check_interval_s;	/* of the last comparison; 0: none yet */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */
 } BwWork;
 

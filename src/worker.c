@@ -45,6 +45,8 @@
 #include "close.h"
 #include "compat.h"
 #include "guards.h"
+#include "keeper.h"
+#include "keys.h"
 #include "listener.h"
 #include "port.h"
 #include "receive.h"
@@ -82,6 +84,8 @@
 #define MAX_SOCKETS 1000
 /* Bytes from which on a buffer is given back to the system when it is freed. */
 #define LARGE_BUFFER (128 * 1024)
+/* Kept in between: a batch of callbacks would ask for it again and again. */
+#define SPARE_MEMORY (2 * 1024 * 1024)
 
 /* Timers of the loop itself. */
 typedef struct Clock
@@ -174,7 +178,7 @@ give_memory_back(void)
 {
 #ifdef M_MMAP_THRESHOLD
 	mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
-	mallopt(M_TRIM_THRESHOLD, LARGE_BUFFER);
+	mallopt(M_TRIM_THRESHOLD, SPARE_MEMORY);
 #endif
 }
 
@@ -443,6 +447,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	if (work->fenced)
 	{
+		work->check_interval_s = 0;
 		rest(work);
 		return;
 	}
@@ -453,6 +458,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (work->search_at <= now)
 		bw_search_lap(work);
 	bw_port_run(work);
+	bw_keys_note_used(work);
 	bw_api_run(work->api);
 	take_finished(work);
 	if (clock->farewell_at != DT_NOEND)
@@ -462,7 +468,10 @@ do_what_is_due(BwWork *work, Clock *clock)
 	if (work->reconcile_at <= now)
 		bw_reconcile_lap(work);
 	if (work->subscriptions_at <= now)
+	{
+		bw_keeper_lap(work);
 		bw_subscribe_lap(work);
+	}
 	if (work->doubts_at <= now)
 		bw_timeline_lap(work);
 	if (clock->cleaning_at <= now)
@@ -527,6 +536,8 @@ notify_all(BwWork *work, void *arg)
 
 	/* Who commits with a NOTIFY, and waits for a standby, locks out others. */
 	bw_store_lock_timeout(NOTIFY_LOCK_TIMEOUT_MS);
+	/* The change itself is durable already. */
+	bw_store_commit_lazily();
 	foreach(lc, work->moved)
 	{
 		BwMoved    *moved = lfirst(lc);

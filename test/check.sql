@@ -77,7 +77,7 @@ RESET ROLE;
 DROP ROLE check_nobody, check_watcher;
 
 -- subscription
-SELECT is(says('subscription'), 'none: orders are polled | SELECT bw_subscribe(''https://...'').',
+SELECT is(says('subscription'), 'none: orders are polled | Set the server option callback_url, or SELECT bw_subscribe(''https://...'').',
           'a listener that nobody calls');
 SELECT bw_subscribe(:'callback_url') AS subscription \gset
 SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'subscription'$$), 'a subscription');
@@ -93,6 +93,36 @@ SELECT results_eq(format('SELECT error_code, error_text FROM bw_subscriptions WH
 SELECT test.sandbox('DELETE faults');
 SELECT bw_unsubscribe(:second), bw_unsubscribe(:subscription);
 SELECT ok(test.comes_true($$SELECT every(state = 'REMOVED') FROM bw_subscriptions$$), 'both are taken back');
+
+-- the one that is kept
+SELECT test.sandbox('faults class=SUBSCRIPTION method=POST kind=refuse code=16006 text=too_many');
+ALTER SERVER bandwidth OPTIONS (ADD callback_url :'callback_url');
+SELECT ok(test.comes_true($$SELECT state = 'FAILED' FROM bw_subscriptions WHERE kept$$), 'one that is kept is refused');
+SELECT is(says('subscription'), '1 subscriptions failed | See error_code and error_text in bw_subscriptions.', 'and pointed at');
+SELECT is(subscriptions, '{"bandwidth: failed: 16006: too_many"}', 'in bw_stat_worker, too') FROM bw_stat_worker;
+SELECT test.sandbox('DELETE faults');
+SELECT is(bw_rotate_callback_credentials(), 1, 'it is tried anew');
+SELECT ok(test.comes_true($$SELECT state = 'ACTIVE' FROM bw_subscriptions WHERE kept$$), 'and made');
+SELECT is(says('subscription'), 'ok: 1 active', 'all is well');
+SELECT is(subscriptions, '{}', 'so says bw_stat_worker') FROM bw_stat_worker;
+SELECT is(bw_rotate_callback_credentials('bandwidth'), 1, 'by name');
+SELECT ok(test.comes_true($$SELECT NOT rotate FROM bw_subscription_work$$), 'fresh credentials');
+SELECT test.sandbox('subscriptions status=503+busy');
+ALTER SERVER bandwidth OPTIONS (ADD connect_timeout '5');
+SELECT ok(test.comes_true($$SELECT bandwidth_status IS NOT NULL FROM bw_subscriptions WHERE kept$$), 'Bandwidth''s words are read');
+SELECT is(says('subscription'), 'callbacks fail, Bandwidth says: 503+busy | See what stands between Bandwidth and '
+          'this database at callback_url; orders are polled meanwhile.', 'callbacks that do not get through');
+SELECT alike(test.error(format('SELECT bw_unsubscribe(%s)', (SELECT id FROM bw_subscriptions WHERE kept))),
+             '55000 subscription % is kept for its server | Use ALTER SERVER ... OPTIONS (DROP callback_url).', 'bw_unsubscribe');
+ALTER SERVER bandwidth OPTIONS (DROP callback_url, DROP connect_timeout);
+SELECT ok(test.comes_true($$SELECT every(state = 'REMOVED') FROM bw_subscriptions$$), 'it goes with the option');
+CREATE ROLE check_nobody;
+SET ROLE check_nobody;
+SELECT is(test.error('SELECT bw_rotate_callback_credentials()'), '42501 permission denied for function bw_rotate_callback_credentials',
+          'rotating is not for everybody');
+RESET ROLE;
+DROP ROLE check_nobody;
+
 SET bandwidth.listen_port = 0;
 SELECT is(says('subscription'), 'ok: none: orders are polled', 'without a listener none is needed');
 SELECT is(says('listener'), 'ok: off: orders are polled', 'and polling is fine');

@@ -132,6 +132,22 @@ with_fault('9192000009', kind => 'wrong_credentials');
 like($receiver->next(200)->{head}, qr{^authorization: Basic dTp3cm9uZw==}mi,
 	'fault: wrong_credentials');
 
+# what others do
+$sandbox->clear_faults;
+is($sandbox->alter_subscriptions(id => 'nobodys', username => 'x'), 0, 'no such subscription');
+is($sandbox->alter_subscriptions(username => 'x', status => '503 busy', expiry => 100), 1, 'somebody alters one');
+my ($one) = $sandbox->subscriptions;
+is("$one->{username} $one->{password} $one->{status}", 'x p 503 busy', '... in parts');
+cmp_ok((values_of(api($sandbox, 'GET', 'subscriptions'), 'Expiry'))[0], '<=', 100, '... and it shows in the list');
+$sandbox->alter_subscriptions(copy => 1, username => 'y');
+is(join(' ', sort map { $_->{username} } $sandbox->subscriptions), 'x y', '... copies it');
+$sandbox->alter_subscriptions(id => $one->{id}, removed => 1);
+is(join(' ', map { $_->{username} } $sandbox->subscriptions), 'x', '... and removes it');
+is(codes(api($sandbox, 'GET', '/api/accounts/9900001/subscriptions')), '404 16000', 'other accounts have their own');
+$sandbox->alter_subscriptions(expiry => 0);
+is(codes(api($sandbox, 'GET', 'subscriptions')), '404 16000', 'an expired one is gone');
+subscribe($sandbox, $receiver->url, callback => $password);
+
 # before the order's own reply
 $sandbox->clear_faults;
 $sandbox->config(order_delay_ms => 60000, callback_auth => 'challenge');

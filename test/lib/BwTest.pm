@@ -642,6 +642,22 @@ sub number
 	return decode_json($self->request('GET', 'numbers', { tn => $tn }));
 }
 
+=item subscriptions(), alter_subscriptions(id => ID, what => value)
+
+What is subscribed, decoded; and somebody else's doing with one, or with all:
+returns with how many.
+
+=cut
+
+sub subscriptions { my ($self) = @_; return @{ decode_json($self->request('GET', 'subscriptions')) }; }
+
+sub alter_subscriptions
+{
+	my ($self, %what) = @_;
+
+	return decode_json($self->control('subscriptions', %what))->{altered};
+}
+
 =item notify(body, subscription)
 
 Have the sandbox deliver this body as a callback.

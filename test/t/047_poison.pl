@@ -122,7 +122,9 @@ sql("SELECT bw_recheck($id)");
 wait_for_status($node, $id, 'COMPLETE');
 
 # --- a list of orders ---
-$sandbox->config(order_delay_ms => 1000);
+# nobody polls by himself any more
+$node->append_conf('postgresql.conf', "bandwidth.poll_schedule = '60'");
+$node->reload;
 $sandbox->clear_journal;
 sql("SELECT bw_pause()");
 my ($first, $last) = ($number + 1, $number + 40);
@@ -131,6 +133,9 @@ sql("SELECT bw_order(ARRAY[n::text], name => 'm' || n) FROM generate_series($fir
 sql("INSERT INTO poison SELECT order_id, NULL, 'COMPLETE' FROM bw_order_numbers WHERE telephone_number = '" . ($first + 20) . "'");
 $id = sql('SELECT order_id FROM poison');
 sql('SELECT bw_resume()');
+wait_until(sub { sql("SELECT count(*) FROM bw_orders WHERE status = 'RECEIVED'") eq '40' }, 'forty orders are RECEIVED');
+wait_until(sub { !grep { $_->{status} eq 'RECEIVED' } $sandbox->orders }, 'Bandwidth carries them out');
+sql('SELECT bw_recheck(id) FROM bw_orders WHERE NOT is_final');
 wait_until(sub { failures($id) >= 1 }, 'one order of many fails');
 wait_until(sub { sql('SELECT count(*) FROM bw_orders WHERE NOT is_final') eq '1' }, 'the others are COMPLETE', 15);
 cmp_ok(scalar(grep { $_->{path} !~ m{/orders/} } $sandbox->journal(class => 'HISTORY', method => 'GET')), '>=', 1,
@@ -146,9 +151,8 @@ sql("ALTER DATABASE postgres SET bandwidth.listen_port = $port");
 $node->poll_query_until('postgres', "SELECT bw_subscribe('http://127.0.0.1:$port/bandwidth') > 0");
 wait_until(sub { sql('SELECT state FROM bw_subscriptions') eq 'ACTIVE' }, 'a subscription');
 $pid = worker_pid($node);
-# what is heard of orders, is heard by callbacks
-$node->append_conf('postgresql.conf', "bandwidth.poll_schedule = '20'");
-$node->reload;
+# time enough to stop the worker before the first callback
+$sandbox->config(order_delay_ms => 3000);
 sql('SELECT bw_pause()');
 $id = poisoned_order('COMPLETE', "name => 'p'");
 my @others = map { order_id($node, ++$number, "name => 'n$number'") } 1 .. 5;
