@@ -640,8 +640,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		clients[i] = (Client)
 		{
 			.fd = -1,.server_fd = -1,
-			.sent = {clients[i].sent.data, 0, clients[i].sent.room},
-			.received = {clients[i].received.data, 0, clients[i].received.room}
+				.sent =
+			{
+				clients[i].sent.data, 0, clients[i].sent.room
+			},
+				.received =
+			{
+				clients[i].received.data, 0, clients[i].received.room
+			}
 		};
 	}
 	reset_memory();
