@@ -15,8 +15,9 @@
  *	- Its time-out counts inactivity only; a byte a second would hold a
  *	  connection for ever.  Each connection has a deadline of ours, for its
  *	  headers as well, which a sweep looks after.
- *	- It accepts conflicting Content-Length headers, and Content-Length with
- *	  Transfer-Encoding: refused here.
+ *	- It accepts conflicting Content-Length headers, Content-Length with
+ *	  Transfer-Encoding, encodings that it does not know, and hides either
+ *	  header if it is folded: refused here.
  *	- It closes connections beyond its limit without a word; ours is below that,
  *	  so that the caller gets a 503.
  *	- A daemon's certificate cannot be changed.  A new daemon takes over the
@@ -138,6 +139,7 @@ struct BwListener
 	int			deadline_ms;
 	long		next_sweep_ms;
 	bool		answered;		/* resumed connections want a run */
+	bool		closing;		/* nothing is parked any more */
 	char	   *cert;			/* PEM, malloc'd; NULL: plain */
 	char	   *key;
 	ResourceOwner owner;		/* of the hash context */
@@ -548,10 +550,11 @@ bw_listener_leave_port(BwListener *listener)
 {
 	for (int i = 0; i < listener->count; i++)
 	{
-		int			fd = MHD_quiesce_daemon(listener->daemons[i]);
-
-		if (fd >= 0)
-			close(fd);
+		/* The library would name the descriptor again, whosever it is then. */
+		if (listener->sockets[i] < 0)
+			continue;
+		(void) MHD_quiesce_daemon(listener->daemons[i]);
+		close(listener->sockets[i]);
 		listener->sockets[i] = -1;
 	}
 }
@@ -562,6 +565,7 @@ bw_listener_close(BwListener *listener)
 	dlist_iter	iter;
 
 	/* The library may not be stopped while a connection is suspended. */
+	listener->closing = true;
 	dlist_foreach(iter, &listener->connections)
 	{
 		BwParked   *request = dlist_container(Connection, node, iter.cur)->request;
@@ -641,7 +645,7 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 		bool		fits = take_data(request, data, *size);
 
 		*size = 0;
-		return fits || request->too_large ? MHD_YES : MHD_NO;
+		return fits ? MHD_YES : MHD_NO;
 	}
 	if (request->state == PARK_ANSWERED)
 		return answer(request, request->status);
@@ -656,6 +660,8 @@ handle(void *arg, struct MHD_Connection *connection, const char *url,
 static MhdResult
 park(BwParked *request)
 {
+	if (request->listener->closing)
+		return answer(request, 503);
 	request->state = PARK_WAITING;
 	request->callback.body = request->body ? request->body : "";
 	request->callback.body_len = request->len;
@@ -732,11 +738,20 @@ header(BwParked *request, const char *name)
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+/*
+ * Headers that say where the body ends: there may be one.  Longer names are
+ * one too many, because the library leaves a blank before the colon in the
+ * name, and adds a continued line to the name and not to the value.
+ */
 static MhdResult
 count_length(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-	if (pg_strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
-		(*(int *) arg)++;
+	static const char *const names[] = {MHD_HTTP_HEADER_CONTENT_LENGTH,
+	MHD_HTTP_HEADER_TRANSFER_ENCODING};
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+		if (pg_strncasecmp(name, names[i], strlen(names[i])) == 0)
+			*(int *) arg += name[strlen(names[i])] == '\0' ? 1 : 2;
 	return MHD_YES;
 }
 
@@ -757,6 +772,7 @@ static int
 judge_headers(BwParked *request, const char *method, const char *version)
 {
 	const char *length = header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *encoding = header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 	bool		known = false;
 	int			lengths = 0;
 
@@ -764,7 +780,7 @@ judge_headers(BwParked *request, const char *method, const char *version)
 		known = known || strcmp(request->listener->keys[i].path, request->path) == 0;
 	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_length, &lengths);
 	if (lengths > 1 ||
-		(length != NULL && header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL) ||
+		(encoding != NULL && pg_strcasecmp(encoding, "chunked") != 0) ||
 		(strcmp(version, "HTTP/1.1") == 0 && header(request, MHD_HTTP_HEADER_HOST) == NULL))
 		return 400;
 	if (!known)
@@ -845,7 +861,7 @@ hash_matches(BwListener *listener, const BwListenerKey *key, const char *pair,
 static bool
 take_data(BwParked *request, const char *data, size_t size)
 {
-	if (request->len + size > BW_LISTENER_MAX_BODY)
+	if (request->too_large || request->len + size > BW_LISTENER_MAX_BODY)
 	{
 		request->too_large = true;
 		/* A little more is dropped so that the answer can be read. */
