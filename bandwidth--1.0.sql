@@ -373,6 +373,7 @@ CREATE TABLE bw_subscriptions (
     expiry bigint,
     number_format text,
     public_key text,
+    pinned boolean NOT NULL DEFAULT false,
     credentials text NOT NULL,
     kept boolean NOT NULL DEFAULT false,
     wanted boolean NOT NULL DEFAULT true,
@@ -400,6 +401,8 @@ CREATE UNIQUE INDEX bw_subscriptions_kept_key
  WHERE kept AND wanted;
 COMMENT ON TABLE bw_subscriptions
 IS 'subscriptions that this database wants at Bandwidth, and how each stands';
+COMMENT ON COLUMN bw_subscriptions.pinned
+IS 'public_key is the certificate that this database shows, also when that is renewed';
 COMMENT ON COLUMN bw_subscriptions.kept
 IS 'the worker keeps it, because the server has the option callback_url';
 COMMENT ON COLUMN bw_subscriptions.state
@@ -714,16 +717,17 @@ CREATE FUNCTION bw_subscribe(
     digest text DEFAULT NULL,
     event_type text DEFAULT NULL,
     bandwidth_order_id text DEFAULT NULL,
+    pin boolean DEFAULT false,
     server text DEFAULT NULL)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'bw_subscribe'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION bw_subscribe(text, text, bigint, boolean, text, text, text,
-    text, text, text, text)
+    text, text, text, boolean, text)
 IS 'asks Bandwidth to report changes of orders, once this transaction commits';
 -- A subscription concerns the whole account.
 REVOKE EXECUTE ON FUNCTION bw_subscribe(text, text, bigint, boolean, text, text,
-    text, text, text, text, text) FROM PUBLIC;
+    text, text, text, text, boolean, text) FROM PUBLIC;
 
 CREATE FUNCTION bw_unsubscribe(id bigint)
 RETURNS boolean

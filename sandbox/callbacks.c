@@ -23,6 +23,7 @@ typedef struct Flight
 	char		order_id[40];
 	char	   *url;
 	char	   *body;
+	char	   *certificate;	/* PEM; NULL: any will do */
 	char	   *username;
 	char	   *password;
 	bool		with_credentials;
@@ -70,6 +71,7 @@ delivery_start(const Delivery *delivery)
 			 delivery->order_id ? delivery->order_id : "");
 	f->url = strdup(delivery->url);
 	f->body = strdup(delivery->body);
+	f->certificate = copy_string(delivery->certificate);
 	f->username = copy_string(delivery->username);
 	f->password = copy_string(delivery->password);
 	f->with_credentials = f->username != NULL && config.eager_credentials;
@@ -116,6 +118,7 @@ free_flight(Flight *f)
 	curl_slist_free_all(f->headers);
 	free(f->url);
 	free(f->body);
+	free(f->certificate);
 	free(f->username);
 	free(f->password);
 	free(f);
@@ -138,6 +141,23 @@ to_loopback(const char *url)
 
 	return host != NULL && (strncmp(host + 3, "127.", 4) == 0 ||
 							strncmp(host + 3, "localhost", 9) == 0);
+}
+
+/*
+ * Loopback only: without a PublicKey, a certificate of the test's own is as
+ * good as any.
+ */
+static void
+trust(CURL *easy, const char *certificate)
+{
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, certificate != NULL ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	if (certificate != NULL)
+	{
+		struct curl_blob blob = {(void *) certificate, strlen(certificate), CURL_BLOB_COPY};
+
+		curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+	}
 }
 
 static void
@@ -163,9 +183,7 @@ send_flight(void *arg)
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, f);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 10000L);
-	/* Loopback only: a certificate of the test's own is as good as any. */
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	trust(easy, f->certificate);
 	if (f->with_credentials)
 	{
 		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);

@@ -239,6 +239,11 @@ void		disconnects_answer(Request *request, Reply *reply);
 void		tns_answer(Request *request, Reply *reply);
 void		inservice_answer(Request *request, Reply *reply);
 
+/* --- pinning.c: certificates of callback servers --- */
+
+/* PEM out of a PublicKey, base64 once more; NULL: it is none.  To be freed. */
+char	   *pinned_certificate(const char *public_key);
+
 /* --- subscriptions.c: and whom they tell --- */
 void		subscriptions_answer(Request *request, Reply *reply);
 void		notify_order(const char *kind, const char *order_id, const char *customer_order_id,
@@ -256,6 +261,7 @@ typedef struct Delivery
 	const char *subscription;
 	const char *order_id;		/* NULL: of none */
 	const char *url;
+	const char *certificate;	/* PEM: trust this one; NULL: any */
 	const char *username;		/* NULL: no credentials */
 	const char *password;
 	const char *body;

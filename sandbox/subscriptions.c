@@ -19,6 +19,7 @@ typedef struct Subscription
 	char	   *username;
 	char	   *password;
 	char	   *public_key;
+	char	   *certificate;	/* in public_key */
 	char	   *number_format;
 	char		status[200];
 	int64_t		expires_us;
@@ -43,6 +44,7 @@ free_parts(Subscription *s)
 	free(s->username);
 	free(s->password);
 	free(s->public_key);
+	free(s->certificate);
 	free(s->number_format);
 }
 
@@ -110,6 +112,8 @@ read_subscription(const Request *request, Subscription *s, Reply *reply)
 		s->username = xml_child_text(basic, "UserName");
 	s->password = xml_child_text(basic, "Password");
 	s->public_key = xml_child_text(credentials, "PublicKey");
+	if (s->public_key != NULL)
+		s->certificate = pinned_certificate(s->public_key);
 	s->expires_us = now_us() + (int64_t) xml_child_int(callback, "Expiry", 86400) * 1000000;
 	if (email != NULL)
 		s->expires_us = INT64_MAX;
@@ -123,6 +127,8 @@ read_subscription(const Request *request, Subscription *s, Reply *reply)
 		reply_status(reply, 404, "SubscriptionsResponse", "14506", "The URL is invalid");
 	else if ((s->username == NULL) != (s->password == NULL))
 		reply_status(reply, 404, "SubscriptionsResponse", "14505", "User and password are both needed");
+	else if (s->public_key != NULL && s->certificate == NULL)
+		reply_status(reply, 404, "SubscriptionsResponse", "14504", "The certificate is unreadable");
 	else
 		return true;
 	return false;
@@ -286,6 +292,7 @@ make_copy(const Subscription *s)
 	copy->username = copy_string(s->username);
 	copy->password = copy_string(s->password);
 	copy->public_key = copy_string(s->public_key);
+	copy->certificate = copy_string(s->certificate);
 	copy->number_format = copy_string(s->number_format);
 	add(copy);
 }
@@ -352,6 +359,7 @@ subscriptions_json(Text *out)
 		add_json(out, "url", s->url);
 		add_json(out, "email", s->email);
 		add_json(out, "username", s->username);
+		add_json(out, "certificate", s->certificate);
 		add_json(out, "password", s->password);
 		add_json(out, "number_format", s->number_format);
 		add_json(out, "status", s->status);
@@ -387,7 +395,8 @@ static void
 deliver(const Subscription *s, const char *order_id, const char *body, const Fault *fault)
 {
 	Delivery	delivery = {.subscription = s->id,.order_id = order_id,.url = s->url,
-		.username = s->username,.password = s->password,.body = body,
+		.certificate = s->certificate,.username = s->username,.password = s->password,
+		.body = body,
 		.delay_ms = fault ? fault->delay_ms : 0,
 	.hold = fault_is(fault, "reorder")};
 

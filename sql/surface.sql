@@ -143,6 +143,8 @@ SELECT bw_subscribe('nonsense');
 SELECT bw_subscribe('https://example.com/', expiry => 0);
 SELECT bw_subscribe('https://example.com/', number_format => 'NATIONAL');
 SELECT bw_subscribe(email => 'a@example.com', digest => 'HOURLY');
+SELECT bw_subscribe(email => 'a@example.com', pin => true);
+SELECT bw_subscribe('https://db.example.com/', public_key => 'x', pin => true);
 SELECT bw_subscribe('https://example.com/', order_type => 'orders', event_type => 'X');
 SELECT bw_unsubscribe(0);
 SELECT count(*) FROM bw_list_subscriptions();

@@ -87,6 +87,26 @@ bw_certificate_usable(const char *cert, const char *key, time_t now,
 	return usable;
 }
 
+char *
+bw_certificate_first(const char *content)
+{
+	gnutls_datum_t data = {(unsigned char *) unconstify(char *, content), strlen(content)};
+	gnutls_datum_t pem;
+	gnutls_x509_crt_t crt;
+	char	   *copy = NULL;
+
+	if (gnutls_x509_crt_init(&crt) < 0)
+		return NULL;
+	if (gnutls_x509_crt_import(crt, &data, GNUTLS_X509_FMT_PEM) >= 0 &&
+		gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem) >= 0)
+	{
+		copy = strndup((const char *) pem.data, pem.size);
+		gnutls_free(pem.data);
+	}
+	gnutls_x509_crt_deinit(crt);
+	return copy;
+}
+
 static bool
 valid_now(gnutls_x509_crt_t cert, time_t now, char *error, size_t size)
 {

@@ -27,4 +27,10 @@ extern char *bw_certificate_read(const char *name, const char *path,
 extern bool bw_certificate_usable(const char *cert, const char *key, time_t now,
 								  char *error, size_t size);
 
+/*
+ * The first certificate of the file's content, in PEM, malloc'd, without the
+ * key or the others that may be there as well.  NULL: there is none.
+ */
+extern char *bw_certificate_first(const char *content);
+
 #endif							/* BW_CERTIFICATE_H */

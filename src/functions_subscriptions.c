@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(bw_list_subscriptions);
 static void need_worker(void);
 static BwAccount *account_of_owner(const char *server);
 static void check_subscription(const BwNewSubscription *s);
+
 static void
 need_worker(void)
 {
@@ -69,7 +70,7 @@ bw_subscribe(PG_FUNCTION_ARGS)
 	int64		id;
 
 	need_worker();
-	server = bw_config_server(bw_arg_text(fcinfo, 10));
+	server = bw_config_server(bw_arg_text(fcinfo, 11));
 	bw_config_check_usage(server, GetUserId());
 	s.server = server->name;
 	s.account_id = server->account_id;
@@ -88,6 +89,7 @@ bw_subscribe(PG_FUNCTION_ARGS)
 	s.number_format = bw_arg_text(fcinfo, 5);
 	s.digest = s.email && PG_ARGISNULL(7) ? "NONE" : bw_arg_text(fcinfo, 7);
 	s.bandwidth_order_id = bw_arg_text(fcinfo, 9);
+	s.pinned = bw_arg_flag(fcinfo, 10) == 1;
 	check_subscription(&s);
 	bw_store_enter(&scope);
 	bw_store_require_identity();
@@ -123,6 +125,11 @@ check_subscription(const BwNewSubscription *s)
 	if (s->url != NULL && !bw_http_split_url(s->url, &scheme, &host, &port, &path))
 		refuse(psprintf("invalid callback URL: \"%s\"", s->url),
 			   "A callback URL is like https://db.example.com/bandwidth.");
+	if (s->pinned && s->url == NULL)
+		refuse("only a subscription with a url can pin a certificate", "Leave out pin, or give a url.");
+	if (s->pinned && s->public_key != NULL)
+		refuse("pin and public_key exclude each other",
+			   "pin gives Bandwidth the certificate of this database, public_key one of a proxy.");
 	if (s->expiry <= 0 || s->expiry > EXPIRY_MAX)
 		refuse("expiry is out of range",
 			   "It counts seconds; 3153600000 is a hundred years.");

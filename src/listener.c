@@ -407,6 +407,12 @@ bw_listener_reload(BwListener *listener, const char *cert_file, const char *key_
 	return true;
 }
 
+char *
+bw_listener_certificate(const BwListener *listener)
+{
+	return listener->cert ? bw_certificate_first(listener->cert) : NULL;
+}
+
 static bool
 same_text(const char *a, const char *b)
 {

@@ -80,6 +80,9 @@ extern BwListener *bw_listener_open(const BwListenerOptions *options,
 extern bool bw_listener_reload(BwListener *listener, const char *cert_file,
 							   const char *key_file, char *error, size_t error_size);
 
+/* What callers are shown: PEM, malloc'd; NULL: plain HTTP, or out of memory. */
+extern char *bw_listener_certificate(const BwListener *listener);
+
 /* Replace the table of credentials (copied). */
 extern void bw_listener_set_keys(BwListener *listener,
 								 const BwListenerKey *keys, int count);

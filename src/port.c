@@ -11,12 +11,14 @@
  */
 #include "postgres.h"
 
+#include "common/base64.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "port.h"
 #include "receive.h"
 #include "store_notifications.h"
+#include "store_subscriptions.h"
 
 /* A port that could not be opened is tried again after this. */
 #define RETRY_MS 60000
@@ -24,6 +26,7 @@
 static bool open_port(BwWork *work, const char *settings);
 static bool close_port(BwWork *work);
 static void renew_certificate(BwWork *work);
+static void check_pinned(BwWork *work, void *arg);
 static void load_keys(BwWork *work, void *arg);
 static void keep_callers(BwWork *work, const BwCaller *callers, int count);
 
@@ -58,7 +61,7 @@ open_port(BwWork *work, const char *settings)
 		work->port = pstrdup(settings);
 	MemoryContextSwitchTo(old);
 	work->port_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	work->keys_changed = true;
+	work->keys_changed = work->certificate_changed = true;
 	if (work->listener == NULL)
 		ereport(WARNING,
 				(errmsg("could not listen for callbacks on port %d: %s",
@@ -86,8 +89,10 @@ renew_certificate(BwWork *work)
 {
 	char		error[256];
 
-	if (!bw_listener_reload(work->listener, bw_tls_cert_file, bw_tls_key_file,
-							error, sizeof(error)))
+	if (bw_listener_reload(work->listener, bw_tls_cert_file, bw_tls_key_file,
+						   error, sizeof(error)))
+		work->certificate_changed = true;
+	else
 		ereport(WARNING,
 				(errmsg("could not load the certificate for callbacks: %s", error),
 				 errhint("The one that was loaded before stays in use; correct the files and reload the configuration again.")));
@@ -103,10 +108,39 @@ bw_port_run(BwWork *work)
 	if (work->keys_changed)
 		work->keys_changed =
 			!bw_work_transaction(work, load_keys, NULL, "reading callback credentials");
+	if (work->certificate_changed)
+		work->certificate_changed =
+			!bw_work_transaction(work, check_pinned, NULL, "checking pinned certificates");
 	bw_listener_run(work->listener);
 	bw_receive_parked(work);
 	while ((line = bw_listener_take_log(work->listener)) != NULL)
 		ereport(LOG, (errmsg("callback listener: %s", line)));
+}
+
+static void
+check_pinned(BwWork *work, void *arg)
+{
+	if (bw_store_check_pinned())
+		work->subscriptions_at = GetCurrentTimestamp();
+}
+
+char *
+bw_port_public_key(const BwWork *work)
+{
+	char	   *pem = work->listener ? bw_listener_certificate(work->listener) : NULL;
+	char	   *encoded;
+	int			len;
+	int			room;
+
+	if (pem == NULL)
+		return NULL;
+	len = strlen(pem);
+	room = pg_b64_enc_len(len);
+	encoded = palloc(room + 1);
+	room = pg_b64_encode(pem, len, encoded, room);
+	encoded[Max(room, 0)] = '\0';
+	free(pem);
+	return encoded;
 }
 
 static void

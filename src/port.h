@@ -23,4 +23,10 @@ extern bool bw_port_keep(BwWork *work, bool reloaded);
 /* Let callbacks in, and log what the listener has to say. */
 extern void bw_port_run(BwWork *work);
 
+/*
+ * The certificate that callers are shown, as a subscription's PublicKey: PEM,
+ * base64 once more, palloc'd.  NULL: there is none.
+ */
+extern char *bw_port_public_key(const BwWork *work);
+
 #endif							/* BW_PORT_H */

@@ -30,15 +30,15 @@ static BwStatement subscribe = {
 	"WITH s AS ("
 	" INSERT INTO bw_subscriptions (home, server, account_id, subscribed_by,"
 	"        order_type, event_type, bandwidth_order_id, url, email, digest,"
-	"        expiry, number_format, public_key, credentials)"
-	" SELECT i.home, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13"
+	"        expiry, number_format, public_key, credentials, pinned)"
+	" SELECT i.home, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14"
 	"   FROM bw_identity AS i RETURNING id),"
 	"w AS ("
 	" INSERT INTO bw_subscription_work (subscription_id) SELECT id FROM s)"
 	"SELECT id FROM s",
-	.nargs = 13,
+	.nargs = 14,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
+	TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
 };
 
 /* The same arguments. */
@@ -46,7 +46,8 @@ static BwStatement change_kept = {
 	.text =
 	"WITH s AS ("
 	" UPDATE bw_subscriptions"
-	"    SET expiry = $10, number_format = $11, public_key = $12, credentials = $13"
+	"    SET expiry = $10, number_format = $11, public_key = $12, credentials = $13,"
+	"        pinned = $14"
 	"  WHERE kept AND wanted AND home = " OUR_HOME
 	"    AND server = $1 AND account_id = $2 AND order_type = $4 AND url = $7"
 	"    AND $3 IS NOT NULL AND $5 IS NULL AND $6 IS NULL AND $8 IS NULL AND $9 IS NULL"
@@ -56,9 +57,9 @@ static BwStatement change_kept = {
 	" ON CONFLICT (subscription_id) DO UPDATE"
 	"    SET due_at = '-infinity', tries = 0, rotate = true)"
 	"SELECT id FROM s",
-	.nargs = 13,
+	.nargs = 14,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID}
+	TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
 };
 
 static BwStatement is_kept = {
@@ -198,6 +199,16 @@ static BwStatement check_now = {
 	.nargs = 0
 };
 
+static BwStatement check_pinned = {
+	.text =
+	"INSERT INTO bw_subscription_work (subscription_id)"
+	" SELECT s.id FROM bw_subscriptions AS s"
+	"  WHERE s.pinned AND s.wanted AND s.state IN ('QUEUED', 'ACTIVE', 'FAILED')"
+	"    AND s.home = " OUR_HOME
+	" ON CONFLICT (subscription_id) DO UPDATE SET due_at = '-infinity', tries = 0",
+	.nargs = 0
+};
+
 /* One that takes the place of another waits until that is removed. */
 static BwStatement take_subscriptions = {
 	.text =
@@ -224,7 +235,7 @@ static BwStatement take_subscriptions = {
 	"       s.number_format, s.public_key, s.credentials, s.kept, s.wanted, s.state,"
 	"       s.bandwidth_subscription_id, s.bandwidth_status, s.error_text,"
 	"       concat('bandwidth-', left(s.home::text, 8), '-'),"
-	"       u.tries, u.rotate, u.stranger_at"
+	"       u.tries, u.rotate, u.stranger_at, s.pinned"
 	"  FROM u JOIN bw_subscriptions AS s ON s.id = u.subscription_id"
 	" ORDER BY u.was_due_at, s.id",
 	.nargs = 3,
@@ -274,11 +285,12 @@ static BwStatement subscription_state = {
 	"UPDATE bw_subscriptions"
 	"   SET state = COALESCE($2, state), bandwidth_subscription_id = $3,"
 	"       bandwidth_status = $4, username = COALESCE($5, username),"
-	"       error_code = $6, error_text = $7, expires_at = $8, checked_at = now()"
+	"       public_key = COALESCE($6, public_key), error_code = $7, error_text = $8,"
+	"       expires_at = $9, checked_at = now()"
 	" WHERE id = $1",
-	.nargs = 8,
+	.nargs = 9,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID}
+	TEXTOID, TIMESTAMPTZOID}
 };
 
 static BwStatement subscription_trouble = {
@@ -341,19 +353,21 @@ static BwStatement end_keys = {
 int64
 bw_store_subscribe(const BwNewSubscription *s)
 {
-	const char *texts[13] = {s->server, s->account_id, s->subscribed_by,
+	const char *texts[] = {s->server, s->account_id, s->subscribed_by,
 		s->order_type, s->event_type, s->bandwidth_order_id, s->url, s->email,
 	s->digest, NULL, s->number_format, s->public_key, s->credentials};
-	Datum		v[13];
-	bool		nulls[13];
+	Datum		v[14];
+	bool		nulls[14];
 
-	for (int i = 0; i < 13; i++)
+	for (int i = 0; i < (int) lengthof(texts); i++)
 	{
 		nulls[i] = (texts[i] == NULL);
 		v[i] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
 	}
 	v[9] = Int64GetDatum(s->expiry);
 	nulls[9] = (s->email != NULL);
+	v[13] = BoolGetDatum(s->pinned);
+	nulls[13] = false;
 	if (bw_store_run(&change_kept, v, nulls) == 0)
 		bw_store_run(&subscribe, v, nulls);
 	return bw_store_int64(0, 0);
@@ -435,6 +449,12 @@ bw_store_check_subscriptions(void)
 	bw_store_run(&check_now, NULL, NULL);
 }
 
+bool
+bw_store_check_pinned(void)
+{
+	return bw_store_run(&check_pinned, NULL, NULL) > 0;
+}
+
 static void
 read_row(uint64 i, BwSubscriptionRow *s)
 {
@@ -461,6 +481,7 @@ read_row(uint64 i, BwSubscriptionRow *s)
 	s->tries = bw_store_int32(i, 20);
 	s->rotate = bw_store_bool(i, 21);
 	s->stranger_at = bw_store_time(i, 22);
+	s->pinned = bw_store_bool(i, 23);
 }
 
 BwSubscriptionRow *
@@ -519,18 +540,18 @@ void
 bw_store_subscription_state(int64 id, const BwSubscriptionState *state)
 {
 	const char *texts[] = {state->state, state->bandwidth_subscription_id,
-		state->bandwidth_status, state->username, state->error_code,
-	state->error_text};
-	Datum		v[8] = {Int64GetDatum(id)};
-	bool		nulls[8] = {false};
+		state->bandwidth_status, state->username, state->public_key,
+	state->error_code, state->error_text};
+	Datum		v[9] = {Int64GetDatum(id)};
+	bool		nulls[9] = {false};
 
 	for (int i = 0; i < (int) lengthof(texts); i++)
 	{
 		nulls[i + 1] = (texts[i] == NULL);
 		v[i + 1] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
 	}
-	v[7] = TimestampTzGetDatum(state->expires_at);
-	nulls[7] = (state->expires_at == DT_NOEND);
+	v[8] = TimestampTzGetDatum(state->expires_at);
+	nulls[8] = (state->expires_at == DT_NOEND);
 	bw_store_run(&subscription_state, v, nulls);
 }
 

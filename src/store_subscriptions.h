@@ -29,6 +29,7 @@ typedef struct BwNewSubscription
 	int64		expiry;
 	const char *number_format;
 	const char *public_key;
+	bool		pinned;
 	const char *credentials;
 } BwNewSubscription;
 
@@ -76,6 +77,9 @@ extern void bw_store_keep_subscriptions(const char *order_type,
 /* Look at every subscription now, but for those that are contested. */
 extern void bw_store_check_subscriptions(void);
 
+/* Those that pin our certificate; false: there are none. */
+extern bool bw_store_check_pinned(void);
+
 /* --- what the worker does --- */
 typedef struct BwSubscriptionRow
 {
@@ -90,7 +94,8 @@ typedef struct BwSubscriptionRow
 	char	   *digest;
 	int64		expiry;
 	char	   *number_format;
-	char	   *public_key;
+	char	   *public_key;		/* of one that is pinned: what Bandwidth has */
+	bool		pinned;			/* public_key is our own certificate */
 	char	   *credentials;	/* generated, mapping, none */
 	bool		kept;
 	bool		wanted;
@@ -131,7 +136,8 @@ typedef struct BwSubscriptionState
 	const char *state;			/* NULL: as before */
 	const char *bandwidth_subscription_id;
 	const char *bandwidth_status;
-	const char *username;
+	const char *username;		/* NULL: as before */
+	const char *public_key;		/* NULL: as before */
 	const char *error_code;
 	const char *error_text;
 	TimestampTz expires_at;		/* DT_NOEND: not in this life */

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "keys.h"
+#include "port.h"
 #include "registry.h"
 #include "store_orders.h"
 #include "store_subscriptions.h"
@@ -65,6 +66,7 @@ typedef struct Step
 	char	   *id;				/* Bandwidth's, for PUT and DELETE */
 	int64		key;			/* of the body's credentials; 0: no body yet */
 	char	   *username;
+	char	   *certificate;	/* to be pinned; NULL: none */
 	char	   *body;
 	const char *why;			/* a PUT is sent */
 	int			rounds;			/* how often the list was read */
@@ -95,6 +97,7 @@ static bool account_is_gone(const BwSubscriptionRow *row);
 static void send_step(BwWork *work, BwTask *task);
 static void remember_busy(BwWork *work, BwTask *task);
 static void record(BwWork *work, void *arg);
+static char *certificate_to_pin(const BwWork *work, BwTask *task);
 static void read_list(BwTask *task, Step *step, const BwOutcome *outcome);
 static void plan(BwTask *task, Step *step, const BwSurveyed *ours);
 static void plan_removal(Step *step);
@@ -351,7 +354,10 @@ record(BwWork *work, void *arg)
 	if (!bw_store_has_identity())
 		return;
 	if (step->kind == STEP_LIST && (done || gone))
+	{
+		step->certificate = certificate_to_pin(work, task);
 		read_list(task, step, outcome);
+	}
 	else if ((step->kind == STEP_REMOVE || step->kind == STEP_THIN_OUT) && (done || gone))
 		next_surplus(task, step);
 	else if (step->kind != STEP_LIST && (gone || taken) && step->rounds < ROUNDS_MAX)
@@ -368,6 +374,15 @@ record(BwWork *work, void *arg)
 		refused(step, outcome);
 	else
 		trouble(step, outcome, outcome->text);
+}
+
+static char *
+certificate_to_pin(const BwWork *work, BwTask *task)
+{
+	const Step *step = task->detail;
+	char	   *key = step->row.pinned ? bw_port_public_key(work) : NULL;
+
+	return key ? MemoryContextStrdup(task->cxt, key) : NULL;
 }
 
 static void
@@ -397,6 +412,8 @@ plan(BwTask *task, Step *step, const BwSurveyed *ours)
 
 	if (!row->wanted)
 		plan_removal(step);
+	else if (row->pinned && step->certificate == NULL)
+		trouble(step, NULL, "there is no certificate to pin: set bandwidth.listen_port, bandwidth.tls_cert_file and bandwidth.tls_key_file");
 	else if (survey->id == NULL)
 		plan_creation(task, step);
 	else if (survey->altered && contested(step, "Somebody else has altered it."))
@@ -480,6 +497,9 @@ what_is_wrong(const BwTask *task, const Step *step, const BwSurveyed *ours)
 	if (ours->key_count == 0 ||
 		!bw_keys_are_current(row, task->account.credentials, &ours->keys[0]))
 		return "The user mapping gives other credentials.";
+	if (row->pinned &&
+		(row->public_key == NULL || strcmp(row->public_key, step->certificate) != 0))
+		return "Our certificate is another one now.";
 	return NULL;
 }
 
@@ -542,7 +562,7 @@ make_body(BwTask *task, Step *step)
 	const BwSubscriptionRow *row = &step->row;
 	BwSubscriptionBody body = {.order_type = row->order_type,.event_type = row->event_type,
 		.order_id = row->bandwidth_order_id,.url = row->url,.expiry = row->expiry,
-		.public_key = row->public_key,.number_format = row->number_format,
+		.public_key = row->pinned ? step->certificate : row->public_key,.number_format = row->number_format,
 	.email = row->email,.digest = row->digest};
 	BwKeyPair	pair = {0};
 	char	   *xml;
@@ -572,7 +592,7 @@ record_accepted(Step *step, const BwOutcome *outcome)
 	const BwSubscriptionRow *row = &step->row;
 	bool		created = step->kind == STEP_CREATE;
 	BwSubscriptionState state = {.state = "ACTIVE",.username = step->username,
-	.expires_at = DT_NOEND};
+	.public_key = step->certificate,.expires_at = DT_NOEND};
 
 	state.bandwidth_subscription_id = created ? bw_api_location_id(outcome->reply) : step->id;
 	if (row->url != NULL && row->expiry < EXPIRY_FOR_EVER)

@@ -73,6 +73,7 @@ typedef struct BwWork
 	List	   *subscribing;	/* BwTask *: one call for each subscription */
 	int			check_interval_s;	/* of the last comparison; 0: none yet */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */
+	bool		certificate_changed;	/* look at what pins it */
 } BwWork;
 
 /* A task with a memory context of its own below work->cxt. */

@@ -24,6 +24,8 @@ is(codes(api($sandbox, 'POST', 'subscriptions', body => '<Subscription/>')),
 	'404 14508', 'of nothing');
 (my $half = $password) =~ s{<Password>.*</Password>}{};
 is(codes(subscribe($sandbox, $receiver->url, callback => $half)), '404 14505', 'half a credential');
+my $pin = '<CallbackCredentials><PublicKey>bm8gY2VydGlmaWNhdGU=</PublicKey></CallbackCredentials>';
+is(codes(subscribe($sandbox, $receiver->url, callback => $pin)), '404 14504', 'not a certificate');
 
 # the resource
 my $reply = subscribe($sandbox, $receiver->url, callback => $password);

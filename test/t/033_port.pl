@@ -7,6 +7,7 @@ use BwTest;
 use IO::Select;
 use IO::Socket::INET;
 use IPC::Open2;
+use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -192,6 +193,39 @@ sub reload
 	open(STDERR, '>&', $quiet);
 }
 unlike(slurp_file($node->logfile), qr/PRIVATE KEY/, 'no key in the log');
+
+# --- pinned: Bandwidth trusts this certificate and no other ---
+sub pinned { return (grep { $_->{url} =~ /pinned/ } $sandbox->subscriptions)[0]; }
+
+# Is the new state of an order told to the path that pins?
+sub heard_of
+{
+	my ($number) = @_;
+	my $id = order_id($node, $number, "name => 'p$number'");
+
+	wait_for_status($node, $id, 'COMPLETE');
+	wait_until(sub { sql("SELECT count(*) FROM bw_notifications AS n JOIN bw_orders AS o ON o.bandwidth_order_id = n.bandwidth_order_id"
+			  . " WHERE n.path = '/pinned' AND o.id = $id") eq '1' }, "a callback about $number");
+	return;
+}
+
+sql("SELECT bw_subscribe('https://127.0.0.1:$port/pinned', pin => true)");
+wait_until(sub { sql("SELECT state FROM bw_subscriptions WHERE pinned") eq 'ACTIVE' }, 'a subscription that pins');
+is(pinned()->{certificate}, slurp_file("$dir/first.pem"), 'Bandwidth has the certificate');
+heard_of('9192000001');
+append_to_file("$dir/second-with-key.pem", slurp_file("$dir/second.key") . slurp_file("$dir/second.pem") . slurp_file("$dir/first.pem"));
+install("$dir/second-with-key.pem", "$dir/second.key");
+reload(qr/was replaced.*Our certificate is another one now/s);
+is(pinned()->{certificate}, slurp_file("$dir/second.pem"), 'a new one is told, without the key and the chain that are in its file');
+heard_of('9192000002');
+my @keys = map { ($_->{body} // '') =~ /<PublicKey>(.*)<\/PublicKey>/s ? decode_base64($1) : () } $sandbox->journal(class => 'SUBSCRIPTION');
+is(scalar(grep { /PRIVATE/ } @keys), 0, 'no key was sent') or note(@keys);
+is(scalar(@keys), 2, 'and no more than the two certificates');
+$node->stop;
+install('first', 'first');
+$node->start;
+wait_until(sub { pinned()->{certificate} eq slurp_file("$dir/first.pem") }, 'one that changed while nobody was there, too');
+heard_of('9192000003');
 
 # --- at the start, what cannot be used keeps the port closed ---
 install('expired', 'expired');
