@@ -212,10 +212,11 @@ CREATE TABLE bw_requests (
     CONSTRAINT bw_requests_state_check
         CHECK (state IN ('new', 'sending', 'unknown', 'open', 'closed'))
 ) WITH (fillfactor = 80);
+-- Ids are compared byte by byte, which the database's collation may not do.
 CREATE UNIQUE INDEX bw_requests_customer_order_id_key
-    ON bw_requests (customer_order_id, account_id, id);
+    ON bw_requests (customer_order_id COLLATE "C", account_id, id);
 CREATE INDEX bw_requests_bandwidth_order_id_idx
-    ON bw_requests (bandwidth_order_id)
+    ON bw_requests (bandwidth_order_id COLLATE "C")
  WHERE bandwidth_order_id IS NOT NULL;
 COMMENT ON TABLE bw_requests
 IS 'one row per intended POST: which orders it carries and how it went';

@@ -3,8 +3,8 @@
  * receive.c
  *	  Callbacks: keep them, believe what can be believed, answer.
  *
- * All callbacks that are waiting share one transaction: raw store, state
- * changes, commit, and only then the answers.  Bandwidth repeats none, so an
+ * All callbacks that are waiting share one transaction: state changes, the
+ * raw bodies, commit, and only then the answers.  Bandwidth repeats none, so an
  * answer of 200 means "kept"; what could not be applied stays in the inbox.
  * 503 says that somebody has locked the table of the raw ones, 500 that this
  * one could not be kept.
@@ -62,7 +62,7 @@ typedef struct BwDoubt
 } BwDoubt;
 
 static void store_and_apply(BwWork *work, void *arg);
-static void store(Batch *batch);
+static void describe(Batch *batch);
 static void store_for_later(BwWork *work, void *arg);
 static bool take_inbox(BwWork *work, int limit, const char *what, Batch *batch);
 static void take_inbox_one_by_one(BwWork *work, int count);
@@ -181,8 +181,10 @@ store_and_apply(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
 
-	store(batch);
+	describe(batch);
+	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
 	apply(work, batch);
+	bw_store_keep(batch->items, batch->count);
 }
 
 /* For the inbox. */
@@ -190,17 +192,24 @@ static void
 store_for_later(BwWork *work, void *arg)
 {
 	Batch	   *batch = arg;
-	TimestampTz now = GetCurrentTimestamp();
 
-	store(batch);
+	batch->next_due = GetCurrentTimestamp();
+	describe(batch);
 	for (int i = 0; i < batch->count; i++)
-		bw_store_postpone(batch->items[i].id, now);
-	batch->next_due = now;
+	{
+		batch->items[i].outcome = "stored";
+		batch->items[i].later = true;
+		batch->items[i].due_at = batch->next_due;
+	}
+	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
+	bw_store_keep(batch->items, batch->count);
 }
 
+/* As they came; what a failed try said of them is forgotten. */
 static void
-store(Batch *batch)
+describe(Batch *batch)
 {
+	memset(batch->items, 0, sizeof(BwIncoming) * batch->count);
 	for (int i = 0; i < batch->count; i++)
 	{
 		const BwCallback *callback = bw_listener_callback(batch->parked[i]);
@@ -215,8 +224,6 @@ store(Batch *batch)
 		item->body_len = callback->body_len;
 		item->authenticated = callback->authenticated;
 	}
-	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
-	bw_store_keep(batch->items, batch->count);
 }
 
 void
@@ -284,16 +291,19 @@ apply_inbox(BwWork *work, void *arg)
 
 	batch->items = bw_store_inbox(batch->limit, &batch->count, &batch->next_due);
 	batch->notifications = palloc0(sizeof(BwNotification *) * Max(batch->count, 1));
-	if (batch->count > 0)
-		apply(work, batch);
+	if (batch->count == 0)
+		return;
+	apply(work, batch);
+	bw_store_outcomes(batch->items, batch->count);
 }
 
-/* Match callbacks with requests; settle or ask; write down what was done. */
+/* Match callbacks with requests; settle or ask. */
 static void
 apply(BwWork *work, Batch *batch)
 {
 	const char **order_ids = palloc0(sizeof(char *) * batch->count);
 	const char **customer_ids = palloc0(sizeof(char *) * batch->count);
+	int		   *matches = palloc(sizeof(int) * batch->count);
 	BwRequestRow *requests;
 	BwMember   *members;
 	int64	   *request_ids;
@@ -309,7 +319,7 @@ apply(BwWork *work, Batch *batch)
 		customer_ids[i] = batch->items[i].customer_order_id;
 	}
 	requests = bw_store_match_requests(order_ids, customer_ids, batch->count,
-									   &request_count);
+									   &request_count, matches);
 	request_ids = palloc(sizeof(int64) * Max(request_count, 1));
 	for (int i = 0; i < request_count; i++)
 		request_ids[i] = requests[i].id;
@@ -317,19 +327,11 @@ apply(BwWork *work, Batch *batch)
 	for (int i = 0; i < batch->count; i++)
 	{
 		BwIncoming *item = &batch->items[i];
-		const BwRequestRow *match = NULL;
+		const BwRequestRow *match = matches[i] < 0 ? NULL : &requests[matches[i]];
 
 		if (batch->notifications[i] == NULL)
 			continue;
 		check_caller(work, item, batch->notifications[i]);
-		for (int j = 0; j < request_count && match == NULL; j++)
-			if (requests[j].bandwidth_order_id && item->bandwidth_order_id &&
-				strcmp(requests[j].bandwidth_order_id, item->bandwidth_order_id) == 0)
-				match = &requests[j];
-		for (int j = 0; j < request_count && match == NULL; j++)
-			if (requests[j].bandwidth_order_id == NULL && item->customer_order_id &&
-				strcmp(requests[j].customer_order_id, item->customer_order_id) == 0)
-				match = &requests[j];
 		if (match == NULL || !speaks_for(work, item, match))
 			orphan(item);
 		else
@@ -355,7 +357,6 @@ apply(BwWork *work, Batch *batch)
 		}
 		batch->ask = true;
 	}
-	bw_store_outcomes(batch->items, batch->count);
 	for (int i = 0; i < batch->count; i++)
 		if (batch->items[i].later)
 			batch->next_due = Min(batch->next_due, batch->items[i].due_at);

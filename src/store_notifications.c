@@ -18,16 +18,28 @@
 static BwStatement keep = {
 	.text =
 	"INSERT INTO bw_notifications (subscription_id, path, peer, content_type,"
-	"                              user_agent, body)"
-	" SELECT NULLIF(s, 0), p, a, c, u, b"
+	"       user_agent, body, outcome, note, bandwidth_order_id, customer_order_id,"
+	"       bandwidth_status, request_id, applied_at)"
+	" SELECT NULLIF(t.s, 0), t.p, t.a, t.c, t.u, t.b, t.outcome, t.note, t.o, t.i, t.w,"
+	"        NULLIF(t.r, 0), CASE WHEN t.due_at IS NULL THEN clock_timestamp() END"
 	"   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
-	"               $5::text[], $6::bytea[]) WITH ORDINALITY"
-	"     AS t(s, p, a, c, u, b, n)"
+	"               $5::text[], $6::bytea[], $7::text[], $8::text[], $9::text[],"
+	"               $10::text[], $11::text[], $12::bigint[], $13::timestamptz[])"
+	"   WITH ORDINALITY AS t(s, p, a, c, u, b, outcome, note, o, i, w, r, due_at, n)"
 	"  ORDER BY n"
 	" RETURNING id",
-	.nargs = 6,
+	.nargs = 13,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, BYTEAARRAYOID}
+		TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
+static BwStatement await = {
+	.text =
+	"INSERT INTO bw_inbox (notification_id, due_at, tries)"
+	" SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::int[])",
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}
 };
 
 static BwStatement inbox = {
@@ -132,16 +144,71 @@ bytea_of(const void *data, size_t len)
 	return PointerGetDatum(value);
 }
 
+/* What became of each, as seven arrays. */
+static void
+outcome_arrays(const BwIncoming *items, int count, Datum *v)
+{
+	enum
+	{
+		OUTCOME, NOTE, ORDER_ID, CUSTOMER_ID, STATUS, TEXTS
+	};
+	const char **texts[TEXTS];
+	int64	   *requests = palloc(sizeof(int64) * Max(count, 1));
+	TimestampTz *due = palloc(sizeof(TimestampTz) * Max(count, 1));
+
+	for (int t = 0; t < TEXTS; t++)
+		texts[t] = palloc(sizeof(char *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		texts[OUTCOME][i] = items[i].outcome;
+		texts[NOTE][i] = items[i].note;
+		texts[ORDER_ID][i] = items[i].bandwidth_order_id;
+		texts[CUSTOMER_ID][i] = items[i].customer_order_id;
+		texts[STATUS][i] = items[i].bandwidth_status;
+		requests[i] = items[i].request_id;
+		due[i] = items[i].later ? items[i].due_at : DT_NOBEGIN;
+	}
+	for (int t = 0; t < TEXTS; t++)
+		v[t] = bw_store_text_array(texts[t], count);
+	v[TEXTS] = bw_store_int64_array(requests, count);
+	v[TEXTS + 1] = bw_store_time_array(due, count);
+}
+
+static void
+keep_in_inbox(const BwIncoming *items, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * count);
+	TimestampTz *due = palloc(sizeof(TimestampTz) * count);
+	int32	   *tries = palloc(sizeof(int32) * count);
+	int			n = 0;
+	Datum		v[3];
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!items[i].later)
+			continue;
+		ids[n] = items[i].id;
+		due[n] = items[i].due_at;
+		tries[n++] = items[i].tries;
+	}
+	if (n == 0)
+		return;
+	v[0] = bw_store_int64_array(ids, n);
+	v[1] = bw_store_time_array(due, n);
+	v[2] = bw_store_int32_array(tries, n);
+	bw_store_run(&await, v, NULL);
+}
+
 void
 bw_store_keep(BwIncoming *items, int count)
 {
-	int64	   *subscriptions = palloc(sizeof(int64) * Max(count, 1));
-	const char **paths = palloc(sizeof(char *) * Max(count, 1));
-	const char **peers = palloc(sizeof(char *) * Max(count, 1));
-	const char **types = palloc(sizeof(char *) * Max(count, 1));
-	const char **agents = palloc(sizeof(char *) * Max(count, 1));
-	Datum	   *bodies = palloc(sizeof(Datum) * Max(count, 1));
-	Datum		v[6];
+	int64	   *subscriptions = palloc(sizeof(int64) * count);
+	const char **paths = palloc(sizeof(char *) * count);
+	const char **peers = palloc(sizeof(char *) * count);
+	const char **types = palloc(sizeof(char *) * count);
+	const char **agents = palloc(sizeof(char *) * count);
+	Datum	   *bodies = palloc(sizeof(Datum) * count);
+	Datum		v[13];
 
 	for (int i = 0; i < count; i++)
 	{
@@ -159,9 +226,11 @@ bw_store_keep(BwIncoming *items, int count)
 	v[4] = bw_store_text_array(agents, count);
 	v[5] = PointerGetDatum(construct_array(bodies, count, BYTEAOID, -1, false,
 										   TYPALIGN_INT));
+	outcome_arrays(items, count, &v[6]);
 	bw_store_run(&keep, v, NULL);
 	for (int i = 0; i < count; i++)
 		items[i].id = bw_store_int64(i, 0);
+	keep_in_inbox(items, count);
 }
 
 BwIncoming *
@@ -198,39 +267,17 @@ bw_store_postpone(int64 notification_id, TimestampTz due_at)
 void
 bw_store_outcomes(const BwIncoming *items, int count)
 {
-	enum
-	{
-		OUTCOME, NOTE, ORDER_ID, CUSTOMER_ID, STATUS, TEXTS
-	};
-	const char **texts[TEXTS];
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
-	int64	   *requests = palloc(sizeof(int64) * Max(count, 1));
-	TimestampTz *due = palloc(sizeof(TimestampTz) * Max(count, 1));
 	int32	   *tries = palloc(sizeof(int32) * Max(count, 1));
 	Datum		v[9];
 
-	for (int t = 0; t < TEXTS; t++)
-		texts[t] = palloc(sizeof(char *) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{
 		ids[i] = items[i].id;
-		texts[OUTCOME][i] = items[i].outcome;
-		texts[NOTE][i] = items[i].note;
-		texts[ORDER_ID][i] = items[i].bandwidth_order_id;
-		texts[CUSTOMER_ID][i] = items[i].customer_order_id;
-		texts[STATUS][i] = items[i].bandwidth_status;
-		requests[i] = items[i].request_id;
-		due[i] = items[i].later ? items[i].due_at : DT_NOBEGIN;
 		tries[i] = items[i].tries;
 	}
 	v[0] = bw_store_int64_array(ids, count);
-	v[1] = bw_store_text_array(texts[OUTCOME], count);
-	v[2] = bw_store_text_array(texts[NOTE], count);
-	v[3] = bw_store_text_array(texts[ORDER_ID], count);
-	v[4] = bw_store_text_array(texts[CUSTOMER_ID], count);
-	v[5] = bw_store_text_array(texts[STATUS], count);
-	v[6] = bw_store_int64_array(requests, count);
-	v[7] = bw_store_time_array(due, count);
+	outcome_arrays(items, count, &v[1]);
 	v[8] = bw_store_int32_array(tries, count);
 	bw_store_run(&outcomes, v, NULL);
 }

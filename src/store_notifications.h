@@ -39,7 +39,10 @@ typedef struct BwIncoming
 	TimestampTz due_at;
 } BwIncoming;
 
-/* Store raw callbacks and fill in their ids. */
+/*
+ * Store callbacks, raw and with what became of each, into the inbox where that
+ * is not the end; fills in their ids.
+ */
 extern void bw_store_keep(BwIncoming *items, int count);
 
 /* Take from the inbox what is due. */
@@ -48,7 +51,7 @@ extern BwIncoming *bw_store_inbox(int limit, int *count, TimestampTz *next_due);
 /* Into the inbox, or once more: it could not be applied. */
 extern void bw_store_postpone(int64 notification_id, TimestampTz due_at);
 
-/* Write down what became of each, and keep the inbox in step. */
+/* The same for those that were stored before. */
 extern void bw_store_outcomes(const BwIncoming *items, int count);
 
 /* Delete a small batch of notifications that are older than "minutes". */

@@ -98,7 +98,7 @@ static BwStatement adopt = {
 
 static BwStatement is_bound = {
 	.text =
-	"SELECT FROM bw_requests WHERE bandwidth_order_id = $1 AND id <> $2",
+	"SELECT FROM bw_requests WHERE bandwidth_order_id COLLATE \"C\" = $1 AND id <> $2",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT8OID}
 };

@@ -69,15 +69,22 @@ static BwStatement match_requests = {
 	"SELECT " REQUEST_COLUMNS
 	"  FROM bw_requests AS r"
 	"  LEFT JOIN bw_open_requests AS w ON w.request_id = r.id"
-	" WHERE r.id IN ("
-	"  SELECT b.id FROM bw_requests AS b"
-	"   WHERE b.bandwidth_order_id = ANY ($1)"
-	"  UNION"
-	"  SELECT c.id FROM bw_requests AS c"
-	"   WHERE c.customer_order_id = ANY ($2))"
+	" WHERE r.bandwidth_order_id COLLATE \"C\" = ANY ($1)"
 	"   AND r.home = (SELECT i.home FROM bw_identity AS i)",
-	.nargs = 2,
-	.argtypes = {TEXTARRAYOID, TEXTARRAYOID}
+	.nargs = 1,
+	.argtypes = {TEXTARRAYOID}
+};
+
+/* The reply to their POST, with the order's id, was not heard yet. */
+static BwStatement match_unheard = {
+	.text =
+	"SELECT " REQUEST_COLUMNS
+	"  FROM bw_requests AS r"
+	"  LEFT JOIN bw_open_requests AS w ON w.request_id = r.id"
+	" WHERE r.customer_order_id COLLATE \"C\" = ANY ($1) AND r.bandwidth_order_id IS NULL"
+	"   AND r.home = (SELECT i.home FROM bw_identity AS i)",
+	.nargs = 1,
+	.argtypes = {TEXTARRAYOID}
 };
 
 static BwStatement requests_by_id = {
@@ -142,7 +149,7 @@ static BwStatement bound_elsewhere = {
 	"SELECT array_agg(b.id)"
 	"  FROM unnest($2::text[]) AS b(id)"
 	" WHERE EXISTS (SELECT FROM bw_requests AS r"
-	"                WHERE r.bandwidth_order_id = b.id AND r.id <> $1)",
+	"                WHERE r.bandwidth_order_id COLLATE \"C\" = b.id AND r.id <> $1)",
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTARRAYOID}
 };
@@ -314,14 +321,38 @@ bw_store_due_requests(int limit, int *count, TimestampTz *next_due)
 
 BwRequestRow *
 bw_store_match_requests(const char *const *bandwidth_ids,
-						const char *const *customer_ids, int ids, int *count)
+						const char *const *customer_ids, int ids, int *count,
+						int *matches)
 {
-	Datum		v[2];
+	const char **unheard = palloc(sizeof(char *) * Max(ids, 1));
+	Datum		v[1] = {bw_store_text_array(bandwidth_ids, ids)};
+	BwRequestRow *requests;
+	int			known;
+	int			n = 0;
 
-	v[0] = bw_store_text_array(bandwidth_ids, ids);
-	v[1] = bw_store_text_array(customer_ids, ids);
-	*count = (int) bw_store_run(&match_requests, v, NULL);
-	return read_requests(*count);
+	known = *count = (int) bw_store_run(&match_requests, v, NULL);
+	requests = read_requests(known);
+	for (int i = 0; i < ids; i++)
+	{
+		matches[i] = -1;
+		for (int j = 0; j < known && bandwidth_ids[i] && matches[i] < 0; j++)
+			if (strcmp(requests[j].bandwidth_order_id, bandwidth_ids[i]) == 0)
+				matches[i] = j;
+		if (matches[i] < 0 && customer_ids[i] != NULL)
+			unheard[n++] = customer_ids[i];
+	}
+	if (n == 0)
+		return requests;
+	v[0] = bw_store_text_array(unheard, n);
+	n = (int) bw_store_run(&match_unheard, v, NULL);
+	*count = known + n;
+	requests = repalloc(requests, sizeof(BwRequestRow) * Max(*count, 1));
+	memcpy(requests + known, read_requests(n), sizeof(BwRequestRow) * n);
+	for (int i = 0; i < ids; i++)
+		for (int j = known; j < *count && customer_ids[i] && matches[i] < 0; j++)
+			if (strcmp(requests[j].customer_order_id, customer_ids[i]) == 0)
+				matches[i] = j;
+	return requests;
 }
 
 BwRequestRow *

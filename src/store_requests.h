@@ -78,10 +78,13 @@ extern char **bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
 extern BwRequestRow *bw_store_due_requests(int limit, int *count,
 										   TimestampTz *next_due);
 
-/* Requests by what a callback or a list names: Bandwidth's order id or ours. */
+/*
+ * Requests by what callbacks name: Bandwidth's order id; else our CustomerOrderId,
+ * if the order's id was not heard yet.  Which one each means: matches[i], -1: none.
+ */
 extern BwRequestRow *bw_store_match_requests(const char *const *bandwidth_ids,
-											 const char *const *customer_ids,
-											 int ids, int *count);
+											 const char *const *customer_ids, int ids,
+											 int *count, int *matches);
 extern BwRequestRow *bw_store_requests(const int64 *ids, int ids_count,
 									   int *count);
 

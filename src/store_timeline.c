@@ -81,7 +81,7 @@ static BwStatement may_be_ours = {
 	"SELECT t.n, r.id, COALESCE(o.id, CASE WHEN made_here"
 	"                                  THEN substring(t.c, '-([0-9]{1,18})-')::bigint END)"
 	"  FROM t"
-	"  LEFT JOIN bw_requests AS r ON r.account_id = $1 AND r.customer_order_id = t.c"
+	"  LEFT JOIN bw_requests AS r ON r.account_id = $1 AND r.customer_order_id COLLATE \"C\" = t.c"
 	"  LEFT JOIN bw_orders AS o ON o.account_id = $1 AND o.customer_order_id = t.c"
 	" WHERE r.state = 'new'"
 	"    OR r.id IS NULL AND (made_here OR o.status IN ('QUEUED', 'HELD'))",
