@@ -606,6 +606,28 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000;
 COMMENT ON FUNCTION bw_wait(bigint[], interval)
 IS 'waits until all of the orders are final, or for the given time';
 
+CREATE PROCEDURE bw_order_and_wait(
+    telephone_numbers text[],
+    site_id text DEFAULT NULL,
+    peer_id text DEFAULT NULL,
+    name text DEFAULT NULL,
+    customer_order_id text DEFAULT NULL,
+    partial_allowed boolean DEFAULT false,
+    back_order_requested boolean DEFAULT false,
+    reservation_ids text[] DEFAULT NULL,
+    attempts integer DEFAULT 1,
+    idempotency_key text DEFAULT NULL,
+    tag jsonb DEFAULT NULL,
+    server text DEFAULT NULL,
+    timeout interval DEFAULT '30 s',
+    INOUT id bigint DEFAULT NULL,
+    INOUT status text DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'bw_order_and_wait'
+LANGUAGE C;
+COMMENT ON PROCEDURE bw_order_and_wait(text[], text, text, text, text, boolean,
+    boolean, text[], integer, text, jsonb, text, interval, bigint, text)
+IS 'orders telephone numbers, commits, and waits until the order is final';
+
 CREATE FUNCTION bw_fetch_order(id bigint)
 RETURNS TABLE (
     bandwidth_order_id text,

@@ -16,8 +16,6 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,24 +32,17 @@
 
 PG_FUNCTION_INFO_V1(bw_order);
 PG_FUNCTION_INFO_V1(bw_cancel);
-PG_FUNCTION_INFO_V1(bw_wait);
-PG_FUNCTION_INFO_V1(bw_wait_many);
 PG_FUNCTION_INFO_V1(bw_fetch_order);
 PG_FUNCTION_INFO_V1(bw_recheck);
 PG_FUNCTION_INFO_V1(bw_receive);
 
-/* Without a worker to wake us, bw_wait() looks itself this often. */
-#define WAIT_LAP_MS 1000
 #define FETCH_COLUMNS 15
 
+static void read_options(FunctionCallInfo fcinfo, const BwServer *server,
+						 BwOrderOptions *options);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
 static Datum number_array(const BwNumber *numbers, int count);
-static void return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
-						 const BwNumber *numbers, int count);
-static void wait_for_orders(const int64 *ids, int count, const Interval *timeout,
-							BwOrderStatus *statuses);
-static bool read_statuses(const int64 *ids, int count, Oid role,
-						  BwOrderStatus *statuses);
+static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
 static Datum text_or_null(const char *text, bool *isnull);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 
@@ -59,29 +50,41 @@ Datum
 bw_order(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BwPlaced	placed;
+	BwStoreScope scope;
+
+	bw_init_materialized_srf(fcinfo);
+	bw_place_order(fcinfo, &placed);
+	if (placed.is_new)
+	{
+		return_order(rsinfo, &placed);
+		bw_warn_without_worker("the order stays QUEUED");
+		return (Datum) 0;
+	}
+	bw_store_enter(&scope);
+	bw_return_order(rsinfo, placed.id);
+	bw_store_leave(&scope);
+	return (Datum) 0;
+}
+
+void
+bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed)
+{
 	BwServer   *server;
 	BwOrderOptions options = {0};
 	BwNewOrder	order = {0};
 	BwProblem	problem;
 	BwStoreScope scope;
-	BwNumber   *numbers;
 	const char **texts;
 	int			count;
-	int64		id;
 
-	bw_init_materialized_srf(fcinfo);
 	server = bw_config_server(bw_arg_text(fcinfo, 11));
 	bw_config_check_usage(server, GetUserId());
 	texts = read_numbers(fcinfo, &count);
-	options.site_id = PG_ARGISNULL(1) ? server->site_id : bw_arg_text(fcinfo, 1);
-	options.peer_id = PG_ARGISNULL(2) ? server->peer_id : bw_arg_text(fcinfo, 2);
-	options.name = bw_arg_text(fcinfo, 3);
-	options.customer_order_id = bw_arg_text(fcinfo, 4);
-	options.partial_allowed = bw_arg_flag(fcinfo, 5) == 1;
-	options.back_order_requested = bw_arg_flag(fcinfo, 6) == 1;
-	options.attempts = PG_ARGISNULL(8) ? 1 : PG_GETARG_INT32(8);
-	numbers = palloc(sizeof(BwNumber) * Max(count, 1));
-	if (!bw_order_check(texts, count, &options, numbers,
+	read_options(fcinfo, server, &options);
+	placed->count = count;
+	placed->numbers = palloc(sizeof(BwNumber) * Max(count, 1));
+	if (!bw_order_check(texts, count, &options, placed->numbers,
 						palloc(sizeof(int) * Max(count, 1)), &problem))
 		bw_problem_raise(&problem);
 	bw_check_guards(server, &options, count);
@@ -100,24 +103,32 @@ bw_order(PG_FUNCTION_ARGS)
 	order.partial_allowed = options.partial_allowed;
 	order.attempts = options.attempts;
 	order.reservation_ids = PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7);
-	order.numbers = number_array(numbers, count);
+	order.numbers = number_array(placed->numbers, count);
 	order.own_request = count > 1 || options.name != NULL ||
 		options.customer_order_id != NULL || !PG_ARGISNULL(7);
 
 	bw_store_enter(&scope);
-	id = bw_store_insert_order(&order);
-	if (id == 0)
-		id = -bw_store_same_order(&order);
-	if (id < 0)
-		bw_return_order(rsinfo, -id);
+	placed->id = bw_store_insert_order(&order);
+	placed->is_new = placed->id != 0;
+	if (!placed->is_new)
+		placed->id = bw_store_same_order(&order);
 	bw_store_leave(&scope);
-	if (id > 0)
-	{
-		return_order(rsinfo, id, bw_order_status_name(order.status), numbers, count);
+	placed->status = order.status;
+	if (placed->is_new)
 		bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
-		bw_warn_without_worker("the order stays QUEUED");
-	}
-	return (Datum) 0;
+}
+
+static void
+read_options(FunctionCallInfo fcinfo, const BwServer *server,
+			 BwOrderOptions *options)
+{
+	options->site_id = PG_ARGISNULL(1) ? server->site_id : bw_arg_text(fcinfo, 1);
+	options->peer_id = PG_ARGISNULL(2) ? server->peer_id : bw_arg_text(fcinfo, 2);
+	options->name = bw_arg_text(fcinfo, 3);
+	options->customer_order_id = bw_arg_text(fcinfo, 4);
+	options->partial_allowed = bw_arg_flag(fcinfo, 5) == 1;
+	options->back_order_requested = bw_arg_flag(fcinfo, 6) == 1;
+	options->attempts = PG_ARGISNULL(8) ? 1 : PG_GETARG_INT32(8);
 }
 
 /* The array as C strings; a null element stays NULL, to be refused by name. */
@@ -152,13 +163,13 @@ number_array(const BwNumber *numbers, int count)
 }
 
 static void
-return_order(ReturnSetInfo *rsinfo, int64 id, const char *status,
-			 const BwNumber *numbers, int count)
+return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed)
 {
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < placed->count; i++)
 	{
-		Datum		values[3] = {Int64GetDatum(id),
-		CStringGetTextDatum(numbers[i].digits), CStringGetTextDatum(status)};
+		Datum		values[3] = {Int64GetDatum(placed->id),
+			CStringGetTextDatum(placed->numbers[i].digits),
+		CStringGetTextDatum(bw_order_status_name(placed->status))};
 		bool		nulls[3] = {false};
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
@@ -212,111 +223,6 @@ bw_receive(PG_FUNCTION_ARGS)
 	bw_registry_wake_at_commit(BW_TOPIC_INBOX);
 	bw_warn_without_worker("the notification stays in the inbox");
 	PG_RETURN_INT64(id);
-}
-
-Datum
-bw_wait(PG_FUNCTION_ARGS)
-{
-	int64		id = PG_GETARG_INT64(0);
-	BwOrderStatus status;
-
-	wait_for_orders(&id, 1, PG_GETARG_INTERVAL_P(1), &status);
-	PG_RETURN_TEXT_P(cstring_to_text(bw_order_status_name(status)));
-}
-
-Datum
-bw_wait_many(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	BwOrderStatus *statuses;
-	int64	   *ids;
-	Datum	   *items;
-	bool	   *nulls;
-	int			count;
-	int			n = 0;
-
-	bw_init_materialized_srf(fcinfo);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, 8, FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &items, &nulls, &count);
-	ids = palloc(sizeof(int64) * Max(count, 1));
-	statuses = palloc(sizeof(BwOrderStatus) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		if (!nulls[i])
-			ids[n++] = DatumGetInt64(items[i]);
-	wait_for_orders(ids, n, PG_GETARG_INTERVAL_P(1), statuses);
-	for (int i = 0; i < n; i++)
-	{
-		Datum		values[2] = {Int64GetDatum(ids[i]),
-		CStringGetTextDatum(bw_order_status_name(statuses[i]))};
-		bool		no_nulls[2] = {false};
-
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, no_nulls);
-	}
-	return (Datum) 0;
-}
-
-/*
- * Sleep until all are final or the time is up.  The worker sets our latch
- * when orders of this database moved; each lap sees the newest state.
- */
-static void
-wait_for_orders(const int64 *ids, int count, const Interval *timeout,
-				BwOrderStatus *statuses)
-{
-	Oid			role = GetUserId();
-	int64		timeout_ms = (int64) timeout->time / 1000 +
-	((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
-	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  timeout_ms);
-
-	bw_registry_wait_begin();
-	PG_TRY();
-	{
-		while (!read_statuses(ids, count, role, statuses))
-		{
-			long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-															   give_up);
-
-			if (rest <= 0)
-				break;
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 Min(rest, WAIT_LAP_MS), PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-			CHECK_FOR_INTERRUPTS();
-		}
-	}
-	PG_FINALLY();
-	{
-		bw_registry_wait_end();
-	}
-	PG_END_TRY();
-}
-
-/* Are all of them final? */
-static bool
-read_statuses(const int64 *ids, int count, Oid role, BwOrderStatus *statuses)
-{
-	BwStoreScope scope;
-	bool		all_final = true;
-
-	bw_store_enter(&scope);
-	for (int i = 0; i < count; i++)
-	{
-		BwOrderRow *order = bw_store_order(ids[i], role);
-
-		statuses[i] = order->status;
-		if (bw_order_is_final(order->status))
-			continue;
-		all_final = false;
-		if (order->own_write)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("order " INT64_FORMAT " was made by this transaction", ids[i]),
-					 errdetail("It is sent when the transaction commits, so waiting here would wait for ever."),
-					 errhint("COMMIT first, then call bw_wait().")));
-	}
-	bw_store_leave(&scope);
-	return all_final;
 }
 
 /*

@@ -29,6 +29,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/pquery.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -163,6 +164,17 @@ bw_store_abort(MemoryContext cxt)
 	current_scope = NULL;
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(cxt);
+}
+
+void
+bw_store_commit_caller(void)
+{
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	SPI_commit();
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	EnsurePortalSnapshotExists();
 }
 
 void

@@ -76,6 +76,12 @@ extern void bw_store_abort(MemoryContext cxt);
 	"concat_ws('-', left(" home "::text, 8), " order_id \
 	", left(gen_random_uuid()::text, 8))"
 
+/*
+ * Commit the transaction of a user's CALL, outside of any scope, and begin the
+ * next one.  Only where procedures may do so (CallContext.atomic is false).
+ */
+extern void bw_store_commit_caller(void);
+
 /* From now on until the end of this transaction. */
 extern void bw_store_lock_timeout(int ms);
 

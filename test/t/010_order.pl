@@ -24,6 +24,21 @@ wait_for_all($node);
 is($sandbox->journal_count(method => 'POST', class => 'ORDER'), 2, 'rolled back orders were never sent');
 is($sandbox->number('5402270905')->{bought}, 0, 'and bought nothing');
 
+# --- a procedure for scripts ---
+is($node->safe_psql('postgres', "CALL bw_order_and_wait(ARRAY['5402278094'])"), ($after + 1) . '|COMPLETE', 'ordered, committed and waited for');
+is($node->safe_psql('postgres', "CALL bw_order_and_wait(ARRAY['5402278094'], timeout => '0 s', idempotency_key => 'k')") =~ /\|QUEUED$/, 1,
+	'a time that is over');
+wait_for_all($node);
+is($node->safe_psql('postgres', "CALL bw_order_and_wait(ARRAY['5402278094'], idempotency_key => 'k')"), ($after + 2) . '|FAILED',
+	'an order that is there already is waited for');
+my ($code, $text) = sqlstate($node, "BEGIN; CALL bw_order_and_wait(ARRAY['5402278095']); COMMIT");
+is($code, '2D000', 'not in a transaction block');
+($code) = sqlstate($node, "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS \$\$ DECLARE i bigint; s text; BEGIN CALL bw_order_and_wait(ARRAY['5402278095'], id => i, status => s); END \$\$; SELECT f()");
+is($code, '2D000', 'nor in a function');
+is($node->safe_psql('postgres', "DO \$\$ DECLARE i bigint; s text; BEGIN CALL bw_order_and_wait(ARRAY['5402278095'], id => i, status => s); RAISE INFO '%', s;"
+	  . " CALL bw_order_and_wait(ARRAY['5402278096'], id => i, status => s); PERFORM bw_cancel(i); END \$\$; SELECT count(*) FROM bw_orders WHERE status = 'COMPLETE' AND id > $after"),
+	3, 'but in a DO block, again and again');
+
 # --- a number that is gone ---
 $sandbox->sell('5405515329');
 $id = order_id($node, '+15405515329');
