@@ -250,7 +250,7 @@ sub prepare_step
 			  WHERE r.id = NEW.request_id;
 			RETURN NEW;
 		END $$ LANGUAGE plpgsql;
-		CREATE TRIGGER trap BEFORE UPDATE ON bw_notifications
+		CREATE TRIGGER trap BEFORE INSERT OR UPDATE ON bw_notifications
 		 FOR EACH ROW EXECUTE FUNCTION steps.at_callback();
 	});
 	subscribe($step) if $step->{callbacks};
