@@ -22,6 +22,8 @@
 #define LIST_PAGE_SIZE "100"
 /* More orders than this are not read: something else is wrong then. */
 #define FOUND_MAX 20
+/* Pages of a list whose filter was ignored. */
+#define LIST_PAGES_MAX 100
 /* Clocks differ, and dates of replies are cut to the second. */
 #define CLOCK_GRACE_MS 10000
 
@@ -37,7 +39,8 @@ struct BwInquiry
 	BwRequestRow request;
 	MemoryContextCallback guard;
 	Question	question;		/* the one under way */
-	bool		list_wanted;
+	char	   *list_query;		/* of the page to ask for; NULL: none */
+	int			list_pages;
 	bool		list_failed;
 	bool		inconclusive;
 	int			calls;
@@ -53,12 +56,14 @@ struct BwInquiry
 static void copy_request(BwInquiry *inquiry, const BwRequestRow *request);
 static void free_replies(void *arg);
 static BwFound *add_found(BwTask *task, const char *id, bool bound);
+static char *first_list_query(const BwRequestRow *request);
 static bool choose_question(BwInquiry *inquiry);
 static int	doubtful_number(const BwInquiry *inquiry);
 static bool is_taken(const BwOrderReply *reply, const char *digits);
 static bool texts_have(const BwTexts *texts, const char *digits);
 static void ask(BwWork *work, BwTask *task);
 static void take_list(BwTask *task);
+static bool take_list_row(BwTask *task, const BwRow *row);
 static bool is_unknown_order(const BwOutcome *outcome);
 static void take_order(BwTask *task);
 static void take_number(BwTask *task);
@@ -79,7 +84,7 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 	inquiry->guard.arg = inquiry;
 	MemoryContextRegisterResetCallback(task->cxt, &inquiry->guard);
 	copy_request(inquiry, request);
-	inquiry->list_wanted = look_up;
+	inquiry->list_query = look_up ? first_list_query(&inquiry->request) : NULL;
 	inquiry->number_count = number_count;
 	inquiry->numbers = palloc(sizeof(char *) * Max(number_count, 1));
 	inquiry->number_done = palloc0(sizeof(bool) * Max(number_count, 1));
@@ -116,6 +121,19 @@ copy_request(BwInquiry *inquiry, const BwRequestRow *request)
 	copy->customer_order_id = pstrdup(request->customer_order_id);
 	if (request->refused_code != NULL)
 		copy->refused_code = pstrdup(request->refused_code);
+}
+
+/* In the current memory context. */
+static char *
+first_list_query(const BwRequestRow *request)
+{
+	StringInfoData query;
+
+	initStringInfo(&query);
+	bw_api_append(&query, "page", "1");
+	bw_api_append(&query, "size", LIST_PAGE_SIZE);
+	bw_api_append(&query, "customerOrderId", request->customer_order_id);
+	return query.data;
 }
 
 static void
@@ -177,9 +195,8 @@ bw_inquiry_next(BwWork *work, BwTask *task)
 static bool
 choose_question(BwInquiry *inquiry)
 {
-	if (inquiry->list_wanted)
+	if (inquiry->list_query != NULL)
 	{
-		inquiry->list_wanted = false;
 		inquiry->question = ASK_LIST;
 		return true;
 	}
@@ -264,18 +281,14 @@ ask(BwWork *work, BwTask *task)
 {
 	BwInquiry  *inquiry = task->detail;
 	BwCallSpec	spec = {.class = BW_CLASS_HISTORY,.method = "GET"};
-	StringInfoData query;
 
 	switch (inquiry->question)
 	{
 		case ASK_LIST:
 			spec.path = bw_api_path(&task->account, "orders", NULL);
-			initStringInfo(&query);
-			bw_api_append(&query, "page", "1");
-			bw_api_append(&query, "size", LIST_PAGE_SIZE);
-			bw_api_append(&query, "customerOrderId",
-						  inquiry->request.customer_order_id);
-			spec.query = query.data;
+			spec.query = inquiry->list_query;
+			inquiry->list_query = NULL;
+			inquiry->list_pages++;
 			break;
 		case ASK_ORDER:
 			spec.path = bw_api_path(&task->account, "orders", inquiry->asking->id);
@@ -309,7 +322,7 @@ bw_inquiry_take(BwTask *task)
 /*
  * Orders that carry our CustomerOrderId.  "None" is believed only as 204, a
  * list, or a 404 whose body is XML: a proxy's 404 or a wrong path must not
- * look like one.  The filter may have been ignored, so each row is compared.
+ * look like one.  Where the filter was ignored, "none" takes the whole list.
  */
 static void
 take_list(BwTask *task)
@@ -317,6 +330,8 @@ take_list(BwTask *task)
 	BwInquiry  *inquiry = task->detail;
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 	const BwHttpReply *http = outcome->reply;
+	const char *next_query = NULL;
+	bool		filtered = true;
 	BwList	   *list;
 	BwRow		row;
 	BwNext		next;
@@ -329,20 +344,33 @@ take_list(BwTask *task)
 		(list = bw_xml_list_open(BW_LIST_ORDERS, http->body, http->body_len)) == NULL)
 		return;
 	while ((next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
-	{
-		BwFound    *found;
-
-		if (row.field[BW_FIELD_ID] == NULL ||
-			row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL ||
-			strcmp(row.field[BW_FIELD_CUSTOMER_ORDER_ID],
-				   inquiry->request.customer_order_id) != 0)
-			continue;
-		found = add_found(task, row.field[BW_FIELD_ID], false);
-		if (found != NULL)
-			found->created = bw_api_our_time(row.field[BW_FIELD_DATE], http);
-	}
-	inquiry->list_failed = next != BW_NEXT_END;
+		filtered = take_list_row(task, &row) && filtered;
+	if (next == BW_NEXT_END && !filtered && inquiry->found_count == 0)
+		next_query = bw_xml_list_next_query(list);
+	if (next_query != NULL && inquiry->list_pages < LIST_PAGES_MAX)
+		inquiry->list_query = MemoryContextStrdup(task->cxt, next_query);
+	else
+		inquiry->list_failed = next != BW_NEXT_END || next_query != NULL;
 	bw_xml_list_close(list);
+}
+
+/* False: it does not carry our CustomerOrderId. */
+static bool
+take_list_row(BwTask *task, const BwRow *row)
+{
+	BwInquiry  *inquiry = task->detail;
+	BwFound    *found;
+
+	if (row->field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL ||
+		strcmp(row->field[BW_FIELD_CUSTOMER_ORDER_ID],
+			   inquiry->request.customer_order_id) != 0)
+		return false;
+	found = row->field[BW_FIELD_ID] == NULL ? NULL
+		: add_found(task, row->field[BW_FIELD_ID], false);
+	if (found != NULL)
+		found->created = bw_api_our_time(row->field[BW_FIELD_DATE],
+										 bw_call_outcome(task->call)->reply);
+	return true;
 }
 
 /* 404, or the codes for "order not found" and "invalid order id". */

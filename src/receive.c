@@ -36,8 +36,6 @@
 /* An orphan may belong to a POST whose reply is not recorded yet. */
 #define ORPHAN_FIRST_MS 1000
 #define ORPHAN_TRIES 8
-/* Callers wait for an answer: nobody's lock keeps them longer. */
-#define LOCK_TIMEOUT_MS 1000
 /* When not even a single callback can be taken from the inbox. */
 #define RETRY_MS 10000
 
@@ -182,7 +180,6 @@ store_and_apply(BwWork *work, void *arg)
 	Batch	   *batch = arg;
 
 	describe(batch);
-	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
 	apply(work, batch);
 	bw_store_keep(batch->items, batch->count);
 }
@@ -201,7 +198,6 @@ store_for_later(BwWork *work, void *arg)
 		batch->items[i].later = true;
 		batch->items[i].due_at = batch->next_due;
 	}
-	bw_store_lock_timeout(LOCK_TIMEOUT_MS);
 	bw_store_keep(batch->items, batch->count);
 }
 

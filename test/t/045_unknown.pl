@@ -104,6 +104,21 @@ is(field($id, 'status'), 'COMPLETE', 'a list that lags: the second copy finds th
 is(posts(), 2, 'sent twice');
 is($sandbox->number($number)->{bought}, 1, 'bought once');
 
+# --- a list that ignores the filter, and has many pages ---
+$sandbox->reset;
+$sandbox->config(order_delay_ms => 50, list_lag_ms => 0, list_max => 10);
+$sandbox->post_order(customer_order_id => "stranger $_", numbers => [ 9192199900 + $_ ]) for 1 .. 25;
+$sandbox->clear_journal;
+$sandbox->fault(class => 'HISTORY', method => 'GET', kind => 'ignore_filter');
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count => 1);
+$id = order_id($node, ++$number);
+wait_for_all($node);
+is(field($id, 'status'), 'COMPLETE', 'a list that ignores the filter is read to the end');
+is(posts(), 1, 'and the order found there is not sent again');
+cmp_ok($sandbox->journal_count(class => 'HISTORY', path => 'customerOrderId'), '>=', 1, 'the filter was asked for');
+$sandbox->clear_faults;
+$sandbox->config(list_max => 1000);
+
 # --- many numbers ---
 $sandbox->reset;
 $sandbox->config(order_delay_ms => 50, list_lag_ms => 60000);
