@@ -61,16 +61,19 @@ matches(const Entry *entry, const Request *filter)
 	char	   *method = parameter(filter, "method");
 	char	   *class = parameter(filter, "class");
 	char	   *path = parameter(filter, "path");
+	char	   *query = parameter(filter, "query");
 	long		status = parameter_int(filter, "status", -1);
 	bool		good = (!method || strcmp(method, entry->method) == 0) &&
 	(!class || strcmp(class, class_names[entry->class]) == 0) &&
 	(!path || strstr(entry->path, path) != NULL) &&
+	(!query || strstr(entry->query, query) != NULL) &&
 	(status < 0 || status == entry->status) &&
 	entry->seq > parameter_int(filter, "since", 0);
 
 	free(method);
 	free(class);
 	free(path);
+	free(query);
 	return good;
 }
 

@@ -53,7 +53,7 @@ static const char help[] =
 "  GET    /sandbox/ping\n"
 "  POST   /sandbox/reset                back to the start\n"
 "  GET    /sandbox/journal              requests, as JSON; filters: method,\n"
-"                                       class, path, status, since\n"
+"                                       class, path, query, status, since\n"
 "  GET    /sandbox/journal/count        how many, with the same filters\n"
 "  DELETE /sandbox/journal\n"
 "  GET    /sandbox/orders               all orders, as JSON\n"

@@ -80,7 +80,7 @@ foreach my $fault ([ '429' => { kind => 'rate_limit', retry_after_s => 1 } ])
 	my $id = order_with_fault(%$options);
 
 	is(field($id, 'status'), 'COMPLETE', "$name: sent later");
-	is($sandbox->journal_count(class => 'HISTORY', path => 'customerOrderId'), 0, "$name: without a look-up");
+	is($sandbox->journal_count(class => 'HISTORY', query => 'customerOrderId'), 0, "$name: without a look-up");
 }
 
 # --- an order of somebody else with the same CustomerOrderId ---
@@ -115,7 +115,7 @@ $id = order_id($node, ++$number);
 wait_for_all($node);
 is(field($id, 'status'), 'COMPLETE', 'a list that ignores the filter is read to the end');
 is(posts(), 1, 'and the order found there is not sent again');
-cmp_ok($sandbox->journal_count(class => 'HISTORY', path => 'customerOrderId'), '>=', 1, 'the filter was asked for');
+cmp_ok($sandbox->journal_count(class => 'HISTORY', query => 'customerOrderId'), '>=', 1, 'the filter was asked for');
 $sandbox->clear_faults;
 $sandbox->config(list_max => 1000);
 
