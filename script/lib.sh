@@ -287,11 +287,22 @@ make_stage()
 	export PG_REGRESS=$pgxs_test/regress/pg_regress TESTDIR=$work/tmp
 }
 
-# A port of 127.0.0.1 that was free a moment ago.
+# A port of 127.0.0.1 that was free a moment ago, and that neither an outgoing
+# connection (32768 and up) nor a TAP program (10200 and up) takes meanwhile.
 free_port()
 {
+	local port
+
+	until port=$((5000 + RANDOM % 5200)) && is_free "$port"; do
+		:
+	done
+	printf '%d\n' "$port"
+}
+
+is_free()
+{
 	perl -MIO::Socket::INET -e \
-		'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
+		'exit !IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1", LocalPort => shift)' "$1"
 }
 
 # Start the sandbox; its address goes to BW_SANDBOX_URL.  Arguments are its

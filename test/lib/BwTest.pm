@@ -20,7 +20,6 @@ use warnings;
 
 use Carp;
 use Exporter 'import';
-use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -68,17 +67,14 @@ my @SETTINGS = (
 
 =item free_port()
 
-A TCP port of 127.0.0.1 that was free a moment ago.
+A TCP port that was free a moment ago, and that no other test of this run and
+no outgoing connection will take: it lies below the ephemeral ones.
 
 =cut
 
 sub free_port
 {
-	my $socket =
-	  IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
-	  or croak "could not find a free port: $!";
-
-	return $socket->sockport;
+	return PostgreSQL::Test::Cluster::get_free_port();
 }
 
 =item start_sandbox(options)
