@@ -62,6 +62,12 @@
 #define IDLE_TIMEOUT_S 60
 #define SWEEP_MS 1000
 #define MAX_CREDENTIALS 512
+/*
+ * For one connection's headers.  Above 32 kB the library maps the memory and
+ * unmaps it with the connection; below, a crowd of connections leaves a heap
+ * that something small at its end keeps from shrinking (seen: 6 MB).
+ */
+#define CONNECTION_MEMORY (36 * 1024)
 /* Peers whose wrong credentials were logged; each at most once a minute. */
 #define KNOWN_PEERS 64
 #define PEER_LOG_MS 60000
@@ -343,7 +349,7 @@ start_daemon(BwListener *listener, int socket, const char *cert, const char *key
 							  MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 							  (unsigned) listener->max_per_address,
 							  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_TIMEOUT_S,
-							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 32 * 1024,
+							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
 							  MHD_OPTION_NOTIFY_CONNECTION, connected, listener,
 							  MHD_OPTION_NOTIFY_COMPLETED, completed, listener,
 							  MHD_OPTION_ARRAY, items, MHD_OPTION_END);
