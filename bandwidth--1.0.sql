@@ -59,6 +59,7 @@ CREATE TABLE bw_identity (
     database_oid oid NOT NULL,
     instance text NOT NULL,
     timeline integer,
+    requests_before bigint NOT NULL DEFAULT 0,
     taken_over_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT bw_identity_pkey PRIMARY KEY (home)
 );
@@ -100,6 +101,7 @@ CREATE TABLE bw_orders (
     back_order_requested boolean NOT NULL,
     direct boolean NOT NULL DEFAULT false,
     attempts integer NOT NULL DEFAULT 1,
+    attempts_used integer NOT NULL DEFAULT 1,
     reservation_ids text[],
     for_table text,
     for_key jsonb,
@@ -115,10 +117,12 @@ CREATE TABLE bw_orders (
     summary text,
     warning text,
     attention text,
+    write_back_error text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     sent_at timestamptz,
     received_at timestamptz,
     closed_at timestamptz,
+    written_back_at timestamptz,
     CONSTRAINT bw_orders_pkey PRIMARY KEY (id),
     CONSTRAINT bw_orders_kind_check
         CHECK (kind IN ('order', 'disconnect')),
@@ -147,8 +151,18 @@ COMMENT ON COLUMN bw_orders.customer_order_id
 IS 'the user''s own CustomerOrderId, if one was given';
 COMMENT ON COLUMN bw_orders.bandwidth_status
 IS 'Bandwidth''s word for the state, as it came';
+COMMENT ON COLUMN bw_orders.attempts_used
+IS 'which of its attempts this is: each after the first one has other numbers for those that were taken';
 COMMENT ON COLUMN bw_orders.attention
 IS 'why a person has to decide (bw_resolve, bw_adopt)';
+COMMENT ON COLUMN bw_orders.for_table
+IS 'the table of the row that the order was made for, by bw_provision()';
+COMMENT ON COLUMN bw_orders.for_key
+IS 'the primary key of that row';
+COMMENT ON COLUMN bw_orders.written_back_at
+IS 'when the outcome was written into that row';
+COMMENT ON COLUMN bw_orders.write_back_error
+IS 'why it could not be, or not yet';
 
 CREATE TABLE bw_order_numbers (
     order_id bigint NOT NULL,
@@ -156,6 +170,8 @@ CREATE TABLE bw_order_numbers (
     status text NOT NULL DEFAULT 'PENDING',
     error_code text,
     error_text text,
+    attempt integer NOT NULL DEFAULT 1,
+    replaces text,
     CONSTRAINT bw_order_numbers_pkey PRIMARY KEY (order_id, telephone_number),
     CONSTRAINT bw_order_numbers_order_id_fkey FOREIGN KEY (order_id)
         REFERENCES bw_orders (id) ON DELETE CASCADE,
@@ -166,6 +182,10 @@ CREATE INDEX bw_order_numbers_telephone_number_idx
     ON bw_order_numbers (telephone_number);
 COMMENT ON TABLE bw_order_numbers
 IS 'the telephone numbers of each order, ten digits, with the outcome of each';
+COMMENT ON COLUMN bw_order_numbers.attempt
+IS 'the latest attempt of the order in which the number was ordered';
+COMMENT ON COLUMN bw_order_numbers.replaces
+IS 'the number that was wanted first, and was taken';
 
 CREATE TABLE bw_order_events (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -237,15 +257,29 @@ CREATE TABLE bw_queue (
     approved boolean NOT NULL DEFAULT false,
     claimed boolean NOT NULL DEFAULT false,
     search boolean NOT NULL DEFAULT false,
+    criteria jsonb,
     waits_for bigint,
     CONSTRAINT bw_queue_pkey PRIMARY KEY (server, ordered_by, order_id)
 );
-CREATE INDEX bw_queue_search_idx ON bw_queue (due_at) WHERE search;
 CREATE INDEX bw_queue_waits_for_idx ON bw_queue (waits_for)
  WHERE waits_for IS NOT NULL;
 COMMENT ON TABLE bw_queue
 IS 'internal: orders that wait to be sent';
 REVOKE ALL ON bw_queue FROM PUBLIC;
+
+CREATE TABLE bw_searches (
+    order_id bigint NOT NULL,
+    place text NOT NULL DEFAULT '',
+    server text COLLATE "C" NOT NULL,
+    ordered_by text COLLATE "C" NOT NULL,
+    criteria jsonb,
+    quantity integer NOT NULL,
+    replaces text[],
+    CONSTRAINT bw_searches_pkey PRIMARY KEY (order_id, place)
+);
+COMMENT ON TABLE bw_searches
+IS 'internal: telephone numbers that are to be found for orders';
+REVOKE ALL ON bw_searches FROM PUBLIC;
 
 CREATE TABLE bw_held (
     order_id bigint NOT NULL,
@@ -319,6 +353,28 @@ CREATE INDEX bw_open_requests_due_at_idx ON bw_open_requests (due_at);
 COMMENT ON TABLE bw_open_requests
 IS 'internal: requests that are under way, and when to look at each again';
 REVOKE ALL ON bw_open_requests FROM PUBLIC;
+
+CREATE TABLE bw_provisions (
+    order_id bigint NOT NULL,
+    relation oid NOT NULL,
+    key text NOT NULL,
+    key_columns smallint[] NOT NULL,
+    key_values text[] NOT NULL,
+    number_column smallint NOT NULL,
+    status_column smallint NOT NULL,
+    error_column smallint NOT NULL,
+    e164 boolean NOT NULL,
+    number_before text,
+    due_at timestamptz,
+    tries integer NOT NULL DEFAULT 0,
+    CONSTRAINT bw_provisions_pkey PRIMARY KEY (order_id),
+    CONSTRAINT bw_provisions_row_key UNIQUE (relation, key)
+);
+CREATE INDEX bw_provisions_due_at_idx ON bw_provisions (due_at)
+ WHERE due_at IS NOT NULL;
+COMMENT ON TABLE bw_provisions
+IS 'internal: rows of users'' tables that wait for a number; due once their order is final';
+REVOKE ALL ON bw_provisions FROM PUBLIC;
 
 --
 -- Callbacks
@@ -558,7 +614,19 @@ CREATE FUNCTION bw_order_search(
     quantity integer DEFAULT 1,
     npanxx text DEFAULT NULL,
     area_code text DEFAULT NULL,
+    npanxxx text DEFAULT NULL,
+    rate_center text DEFAULT NULL,
+    city text DEFAULT NULL,
+    state text DEFAULT NULL,
+    zip text DEFAULT NULL,
+    lata text DEFAULT NULL,
+    local_vanity text DEFAULT NULL,
+    ends_in boolean DEFAULT NULL,
+    toll_free_vanity text DEFAULT NULL,
+    toll_free_wildcard_pattern text DEFAULT NULL,
     lca boolean DEFAULT false,
+    order_by text DEFAULT NULL,
+    protected text DEFAULT NULL,
     max_tier integer DEFAULT NULL,
     direct boolean DEFAULT false,
     site_id text DEFAULT NULL,
@@ -574,7 +642,8 @@ CREATE FUNCTION bw_order_search(
 RETURNS TABLE (id bigint, telephone_number text, status text)
 AS 'MODULE_PATHNAME', 'bw_order_search'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1;
-COMMENT ON FUNCTION bw_order_search(integer, text, text, boolean, integer, boolean,
+COMMENT ON FUNCTION bw_order_search(integer, text, text, text, text, text, text,
+    text, text, text, boolean, text, text, boolean, text, text, integer, boolean,
     text, text, text, text, boolean, boolean, integer, text, jsonb, text)
 IS 'orders telephone numbers by criteria when this transaction commits';
 
@@ -672,6 +741,50 @@ COMMENT ON FUNCTION bw_receive(text)
 IS 'takes in a callback that was received elsewhere; the worker confirms it by asking Bandwidth';
 -- It writes into the shared inbox: who may receive is the DBA's choice.
 REVOKE EXECUTE ON FUNCTION bw_receive(text) FROM PUBLIC;
+
+--
+-- Numbers for the rows of users' tables
+--
+
+CREATE FUNCTION bw_provision()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'bw_provision'
+LANGUAGE C;
+COMMENT ON FUNCTION bw_provision()
+IS 'trigger: orders a telephone number for each inserted row, and writes the outcome into it';
+
+-- A row may be removed again by the transaction that inserted it.
+CREATE FUNCTION bw_check_row()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'bw_check_row'
+LANGUAGE C;
+COMMENT ON FUNCTION bw_check_row()
+IS 'internal: cancels an order whose row is gone when its transaction commits';
+REVOKE EXECUTE ON FUNCTION bw_check_row() FROM PUBLIC;
+
+CREATE CONSTRAINT TRIGGER bw_check_row AFTER INSERT ON bw_orders
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.for_table IS NOT NULL)
+    EXECUTE FUNCTION bw_check_row();
+
+CREATE FUNCTION bw_order_ended()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'bw_order_ended'
+LANGUAGE C;
+COMMENT ON FUNCTION bw_order_ended()
+IS 'internal: the outcome of an order is to be written into the row that it was for';
+REVOKE EXECUTE ON FUNCTION bw_order_ended() FROM PUBLIC;
+
+CREATE TRIGGER bw_order_ended AFTER UPDATE ON bw_orders
+    FOR EACH ROW WHEN (NEW.for_table IS NOT NULL AND NEW.is_final AND NOT OLD.is_final)
+    EXECUTE FUNCTION bw_order_ended();
+
+CREATE FUNCTION bw_test_outcome(id bigint, status text DEFAULT 'COMPLETE', error_code text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'bw_test_outcome'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bw_test_outcome(bigint, text, text)
+IS 'plays the outcome of an order that waits, inside this transaction; for tests, with servers on loopback';
 
 --
 -- Operators' levers: not for everybody

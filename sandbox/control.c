@@ -41,6 +41,8 @@ change_config(const Request *request, Reply *reply)
 	set_long(request, "burst", &config.burst);
 	set_long(request, "list_lag_ms", &config.list_lag_ms);
 	set_long(request, "list_max", &config.list_max);
+	set_long(request, "snatch_every", &config.snatch_every);
+	set_long(request, "snatch_count", &config.snatch_count);
 	set_flag(request, "enforce_limits", &config.enforce_limits);
 	set_flag(request, "open_inventory", &config.open_inventory);
 	set_flag(request, "callback_auth", &config.eager_credentials);

@@ -73,7 +73,8 @@ static const char help[] =
 "                                       token_expires_in, enforce_limits=on|off,\n"
 "                                       per_minute, burst, open_inventory=on|off,\n"
 "                                       callback_auth=eager|challenge, gzip=on|off,\n"
-"                                       callbacks=on|off, list_lag_ms, list_max, seed\n"
+"                                       callbacks=on|off, list_lag_ms, list_max,\n"
+"                                       snatch_every, snatch_count, seed\n"
 "  POST   /sandbox/faults?kind=...      class, method, path: which requests;\n"
 "                                       skip, count, probability, seed: how often\n"
 "                                       (default: always); status, delay_ms, code,\n"
@@ -227,7 +228,7 @@ config_reset(void)
 	{
 		.order_delay_ms = default_order_delay_ms,.toll_free_delay_ms = 5000,
 			.token_expires_in = 3600,.per_minute = 100,.burst = 800,.callbacks = true,
-			.list_max = 1000,.gzip = true,.seed = (long) options.seed
+			.list_max = 1000,.snatch_count = -1,.gzip = true,.seed = (long) options.seed
 	};
 }
 

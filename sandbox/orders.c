@@ -1072,12 +1072,36 @@ disconnects_answer(Request *request, Reply *reply)
 
 /* --- numbers --- */
 
+/* Of any number, whoever has it. */
+static void
+rate_center_answer(const Request *request, Reply *reply)
+{
+	Number		number;
+	const Block *block = number_parse(request->parts[1], &number) ? block_of(number) : NULL;
+
+	if (block == NULL || block->rate_center == NULL)
+	{
+		reply_error(reply, 404, "TelephoneNumberResponse", "15506",
+					"The telephone number does not exist");
+		return;
+	}
+	text_add(&reply->body, "<TelephoneNumberResponse><TelephoneNumberDetails>");
+	text_element(&reply->body, "State", block->state);
+	text_element(&reply->body, "RateCenter", block->rate_center);
+	text_add(&reply->body, "</TelephoneNumberDetails></TelephoneNumberResponse>");
+}
+
 void
 tns_answer(Request *request, Reply *reply)
 {
 	Number		number;
 	long		index;
 
+	if (request->part_count == 3 && strcasecmp(request->parts[2], "ratecenter") == 0)
+	{
+		rate_center_answer(request, reply);
+		return;
+	}
 	if (request->part_count < 2 || !number_parse(request->parts[1], &number) ||
 		(number_state(number) != NUMBER_OURS && number_state(number) != NUMBER_AGING))
 	{

@@ -62,6 +62,9 @@ typedef struct Config
 	bool		eager_credentials;	/* callbacks carry them at once */
 	bool		callbacks;
 	long		list_lag_ms;
+	long		snatch_every;	/* so manieth number that is listed goes; 0:
+								 * none */
+	long		snatch_count;	/* but no more than these; negative: any */
 	long		list_max;		/* rows of a page of orders, at the most */
 	bool		gzip;
 	long		seed;			/* of the faults to come */

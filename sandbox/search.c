@@ -187,6 +187,21 @@ show_numbers(Text *out, const Number *found, long count, bool detail)
 	text_add(out, "</%s></SearchResult>", list);
 }
 
+/* Somebody else is quick: he orders some of what is shown here. */
+static void
+snatch(const Number *found, long count)
+{
+	static long listed;
+
+	for (long i = 0; i < count && config.snatch_every > 0; i++)
+	{
+		if (++listed % config.snatch_every != 0 || config.snatch_count == 0)
+			continue;
+		number_set(found[i], NUMBER_SOLD, -1);
+		config.snatch_count -= config.snatch_count > 0;
+	}
+}
+
 static void
 answer_numbers(Request *request, Reply *reply)
 {
@@ -212,6 +227,7 @@ answer_numbers(Request *request, Reply *reply)
 		if (order_by != NULL)
 			qsort(found, (size_t) count, sizeof(Number), compare_numbers);
 		show_numbers(&reply->body, found, count, flag(request, "enableTNDetail", false));
+		snatch(found, count);
 		free(found);
 	}
 	free(order_by);

@@ -34,6 +34,7 @@ int			bw_poll_interval_callbacks_s = 300;
 char	   *bw_look_up_delays = NULL;
 int			bw_max_rate_limit_wait_ms = 2000;
 int			bw_subscription_check_interval_s = 3 * 60 * 60;
+int			bw_write_back_timeout_ms = 10000;
 bool		bw_notify = true;
 int			bw_notification_retention_min = 90 * 24 * 60;
 char	   *bw_instance = NULL;
@@ -130,6 +131,10 @@ define_timing_settings(void)
 							NULL, &bw_subscription_check_interval_s,
 							3 * 60 * 60, 1, 7 * 24 * 60 * 60,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("bandwidth.write_back_timeout",
+							"Longest time that writing an outcome into a row of a user's table may take, triggers included.",
+							NULL, &bw_write_back_timeout_ms, 10000, 100, 3600000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("bandwidth.max_rate_limit_wait",
 							"Longest time that a synchronous call waits for its turn under the rate limit.",
 							NULL, &bw_max_rate_limit_wait_ms, 2000, 0, 600000,

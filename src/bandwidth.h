@@ -58,6 +58,7 @@ extern int	bw_poll_interval_callbacks_s;	/* the same where callbacks come */
 extern char *bw_look_up_delays; /* seconds, comma separated */
 extern int	bw_max_rate_limit_wait_ms;
 extern int	bw_subscription_check_interval_s;
+extern int	bw_write_back_timeout_ms;
 extern bool bw_notify;
 extern int	bw_notification_retention_min;
 extern char *bw_instance;

@@ -443,11 +443,13 @@ set_aside(Turn *turn)
 	}
 	if (turn->forbidden.count > 0)
 	{
-		ids = bw_store_reject(turn->group, turn->forbidden.items,
-							  turn->forbidden.count,
-							  "the site or SIP peer is not allowed for the server any more",
-							  &count);
-		note_moved(turn, ids, count, BW_ORDER_REJECTED);
+		BwEnded    *ended = bw_store_reject(turn->group, turn->forbidden.items,
+											turn->forbidden.count,
+											"the site or SIP peer is not allowed for the server any more",
+											&count);
+
+		for (int i = 0; i < count; i++)
+			note_moved(turn, &ended[i].order_id, 1, ended[i].status);
 		turn->moved = bw_release_waiting(turn->moved);
 	}
 }
@@ -531,8 +533,13 @@ same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+/*
+ * Orders by criteria share a request only with orders by the same ones: if the
+ * database forgets which number it gave to which (timeline.c), it does not matter.
+ */
 static bool
 same_kind(const BwOrderData *a, const BwOrderData *b)
 {
-	return same_text(a->site_id, b->site_id) && same_text(a->peer_id, b->peer_id);
+	return same_text(a->site_id, b->site_id) && same_text(a->peer_id, b->peer_id) &&
+		same_text(a->criteria, b->criteria);
 }

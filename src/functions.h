@@ -14,6 +14,7 @@
 #include "api.h"
 #include "nodes/execnodes.h"
 #include "order.h"
+#include "place.h"
 #include "request.h"
 
 /* Argument "n" as a C string, NULL if it is null. */
@@ -34,17 +35,6 @@ extern BwAccount *bw_account(const char *server, Oid role);
 /* What the server's options allow (53400, 42501, 55000), before anything is written. */
 extern void bw_check_guards(const BwServer *server, const BwOrderOptions *options,
 							int quantity);
-
-/* An order that was written down. */
-typedef struct BwPlaced
-{
-	int64		id;
-	bool		is_new;			/* false: its idempotency_key was there
-								 * already */
-	BwOrderStatus status;		/* of a new one */
-	BwNumber   *numbers;
-	int			count;
-} BwPlaced;
 
 /* bw_order(), with its arguments in the places that they have there. */
 extern void bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed);

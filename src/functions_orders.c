@@ -41,7 +41,6 @@ PG_FUNCTION_INFO_V1(bw_receive);
 static void read_options(FunctionCallInfo fcinfo, const BwServer *server,
 						 BwOrderOptions *options);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
-static Datum number_array(const BwNumber *numbers, int count);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
 static Datum text_or_null(const char *text, bool *isnull);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
@@ -70,52 +69,16 @@ bw_order(PG_FUNCTION_ARGS)
 void
 bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed)
 {
-	BwServer   *server;
-	BwOrderOptions options = {0};
-	BwNewOrder	order = {0};
-	BwProblem	problem;
-	BwStoreScope scope;
-	const char **texts;
-	int			count;
+	BwNumbersOrder wanted = {0};
 
-	server = bw_config_server(bw_arg_text(fcinfo, 11));
-	bw_config_check_usage(server, GetUserId());
-	texts = read_numbers(fcinfo, &count);
-	read_options(fcinfo, server, &options);
-	placed->count = count;
-	placed->numbers = palloc(sizeof(BwNumber) * Max(count, 1));
-	if (!bw_order_check(texts, count, &options, placed->numbers,
-						palloc(sizeof(int) * Max(count, 1)), &problem))
-		bw_problem_raise(&problem);
-	bw_check_guards(server, &options, count);
-
-	order.server = server->name;
-	order.account_id = server->account_id;
-	order.ordered_by = GetUserNameFromId(GetUserId(), false);
-	order.status = server->ordering == BW_ORDERING_HOLD ? BW_ORDER_HELD : BW_ORDER_QUEUED;
-	order.quantity = count;
-	order.site_id = options.site_id;
-	order.peer_id = options.peer_id;
-	order.name = options.name;
-	order.customer_order_id = options.customer_order_id;
-	order.idempotency_key = bw_arg_text(fcinfo, 9);
-	order.tag = PG_ARGISNULL(10) ? (Datum) 0 : PG_GETARG_DATUM(10);
-	order.partial_allowed = options.partial_allowed;
-	order.attempts = options.attempts;
-	order.reservation_ids = PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7);
-	order.numbers = number_array(placed->numbers, count);
-	order.own_request = count > 1 || options.name != NULL ||
-		options.customer_order_id != NULL || !PG_ARGISNULL(7);
-
-	bw_store_enter(&scope);
-	placed->id = bw_store_insert_order(&order);
-	placed->is_new = placed->id != 0;
-	if (!placed->is_new)
-		placed->id = bw_store_same_order(&order);
-	bw_store_leave(&scope);
-	placed->status = order.status;
-	if (placed->is_new)
-		bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
+	wanted.server = bw_config_server(bw_arg_text(fcinfo, 11));
+	bw_config_check_usage(wanted.server, GetUserId());
+	wanted.numbers = read_numbers(fcinfo, &wanted.count);
+	read_options(fcinfo, wanted.server, &wanted.options);
+	wanted.reservation_ids = PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7);
+	wanted.idempotency_key = bw_arg_text(fcinfo, 9);
+	wanted.tag = PG_ARGISNULL(10) ? (Datum) 0 : PG_GETARG_DATUM(10);
+	bw_place_numbers_order(&wanted, placed);
 }
 
 static void
@@ -150,16 +113,6 @@ read_numbers(FunctionCallInfo fcinfo, int *count)
 	for (int i = 0; i < *count; i++)
 		texts[i] = nulls[i] ? NULL : TextDatumGetCString(items[i]);
 	return texts;
-}
-
-static Datum
-number_array(const BwNumber *numbers, int count)
-{
-	const char **texts = palloc(sizeof(char *) * Max(count, 1));
-
-	for (int i = 0; i < count; i++)
-		texts[i] = numbers[i].digits;
-	return bw_store_text_array(texts, count);
 }
 
 static void

@@ -53,7 +53,7 @@ bw_retry(PG_FUNCTION_ARGS)
 	order->account_id = server->account_id;
 	order->ordered_by = GetUserNameFromId(role, false);
 	order->status = server->ordering == BW_ORDERING_HOLD ? BW_ORDER_HELD : BW_ORDER_QUEUED;
-	id = bw_store_insert_order(order);
+	id = bw_store_insert_order(order, NULL);
 	bw_return_order(rsinfo, id != 0 ? id : bw_store_same_order(order));
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
@@ -70,6 +70,12 @@ require_failure(const BwOrderRow *row)
 				 errmsg("order " INT64_FORMAT " is still under way", row->id),
 				 errdetail("Its status is %s.", bw_order_status_name(row->status)),
 				 errhint("bw_open_orders says what it waits for; bw_wait() waits for its end.")));
+	if (row->for_table != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("order " INT64_FORMAT " was made for a row of table %s",
+						row->id, row->for_table),
+				 errhint("Have the trigger of that table order again, by an UPDATE of the row.")));
 	if (row->status == BW_ORDER_COMPLETE)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

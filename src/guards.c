@@ -106,6 +106,8 @@ bw_guards_room(BwWork *work, const BwServer *server)
 	Spending   *s = spending(work, server->name);
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (work->spending_changed)
+		bw_guards_forget(work);
 	if (s->read_at == DT_NOBEGIN ||
 		TimestampDifferenceExceeds(s->read_at, now, SUM_GOOD_MS))
 	{
@@ -137,6 +139,7 @@ bw_guards_forget(BwWork *work)
 
 	foreach(lc, work->spending)
 		((Spending *) lfirst(lc))->read_at = DT_NOBEGIN;
+	work->spending_changed = false;
 }
 
 void

@@ -29,12 +29,13 @@
  * SENDING goes back to QUEUED only when its first request certainly was not
  * executed.  UNKNOWN never does: its request may have bought something, and
  * whatever is sent for it is that same request again.  RECEIVED goes back
- * when a number was taken and another one may be tried.  A callback may
- * overtake the reply, hence every state of Bandwidth's right from SENDING.
+ * when a number was taken and another one may be tried; if none is to be had,
+ * the order then ends with what it got.  A callback may overtake the reply, hence
+ * every state of Bandwidth's right from SENDING.
  */
 static const unsigned int order_moves[BW_ORDER_STATUS_COUNT] = {
 	[BW_ORDER_QUEUED] =
-	TO(SENDING) | TO(HELD) | TO(REJECTED) | TO(CANCELLED),
+	TO(SENDING) | TO(HELD) | TO(REJECTED) | TO(CANCELLED) | TO(PARTIAL) | TO(FAILED),
 	[BW_ORDER_HELD] =
 	TO(QUEUED) | TO(REJECTED) | TO(CANCELLED),
 	[BW_ORDER_SENDING] =

@@ -94,8 +94,9 @@ typedef enum BwTopic
 	BW_TOPIC_REQUESTS = 2,		/* requests to be asked about */
 	BW_TOPIC_INBOX = 4,			/* callbacks to be applied */
 	BW_TOPIC_SUBSCRIPTIONS = 8,
-	BW_TOPIC_ALL = 15,
-	BW_TOPIC_IDENTITY = 16		/* of the database: is it a copy? */
+	BW_TOPIC_IDENTITY = 16,		/* of the database: is it a copy? */
+	BW_TOPIC_WRITE_BACKS = 32,	/* outcomes for rows of users' tables */
+	BW_TOPIC_ALL = 47			/* but for the identity */
 } BwTopic;
 
 /* Topics that it was asked to look at since the last call. */

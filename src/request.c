@@ -39,6 +39,9 @@
 
 #define ATTEMPTS_MAX 100
 
+/* Error 4016. */
+#define TIER_MAX 5
+
 #define DIGITS "0123456789"
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -67,6 +70,7 @@ typedef enum Argument
 	DETAIL,
 	DIRECT,
 	MAX_TIER,
+	ATTEMPTS,
 	BACK_ORDER
 } Argument;
 
@@ -160,6 +164,7 @@ static const struct
 	[DETAIL] = {"detail", "enableTNDetail", 0, NULL, NULL},
 	[DIRECT] = {"direct", NULL, 0, NULL, NULL},
 	[MAX_TIER] = {"max_tier", NULL, 0, NULL, NULL},
+	[ATTEMPTS] = {"attempts", NULL, 0, NULL, NULL},
 	[BACK_ORDER] = {"back_order_requested", NULL, 0, NULL, NULL}
 };
 
@@ -236,11 +241,13 @@ static const Rule search_rules[] = {
 
 /*
  * What the order types of "Ordering numbers" add.  They have no elements for
- * order_by, protected and tier; a local vanity is a combined order, where it
- * stands with an area code and nothing else.  Back orders: error 5522.
+ * order_by, protected and tier, and Bandwidth looks for numbers once; a local
+ * vanity is a combined order, where it stands with an area code and nothing
+ * else.  Back orders: error 5522.
  */
 static const Rule order_rules[] = {
-	{DIRECT, SET(DIRECT), 0, SET(ORDER_BY) | SET(PROTECTED) | SET(MAX_TIER),
+	{DIRECT, SET(DIRECT), 0,
+		SET(ORDER_BY) | SET(PROTECTED) | SET(MAX_TIER) | SET(ATTEMPTS),
 		NO_ARGUMENT,
 		"Leave out direct: the numbers are then searched first and ordered "
 	"one by one."},
@@ -280,6 +287,7 @@ static int	compare_numbers(const void *a, const void *b);
 static bool check_place(const BwOrderOptions *options, BwProblem *problem);
 static bool check_name(const char *name, BwProblem *problem);
 static bool check_customer_order_id(const char *id, BwProblem *problem);
+static bool check_tier(const int *max_tier, BwProblem *problem);
 static bool is_digits(const char *value, int min, int max);
 static bool is_prefix(const char *value, int length);
 static bool is_id(const char *value);
@@ -678,19 +686,32 @@ check_customer_order_id(const char *id, BwProblem *problem)
 
 bool
 bw_order_search_check(const BwSearch *criteria, const BwOrderOptions *options,
-					  bool direct, bool has_max_tier, BwProblem *problem)
+					  bool direct, const int *max_tier, BwProblem *problem)
 {
 	unsigned int given = given_arguments(criteria);
 
 	if (direct)
 		given |= SET(DIRECT);
-	if (has_max_tier)
+	if (max_tier != NULL)
 		given |= SET(MAX_TIER);
+	if (options->attempts > 1)
+		given |= SET(ATTEMPTS);
 	if (options->back_order_requested)
 		given |= SET(BACK_ORDER);
 	return bw_search_check(criteria, problem) &&
 		check_rules(order_rules, LENGTH(order_rules), given, problem) &&
+		check_tier(max_tier, problem) &&
 		bw_order_options_check(options, problem);
+}
+
+static bool
+check_tier(const int *max_tier, BwProblem *problem)
+{
+	if (max_tier == NULL || (*max_tier >= 0 && *max_tier <= TIER_MAX))
+		return true;
+	return refuse(problem, BW_PROBLEM_INVALID_PARAMETER,
+				  "Tiers are numbered from 0 to 5.", NULL,
+				  "max_tier %d is out of range", *max_tier);
 }
 
 static bool

@@ -132,11 +132,12 @@ extern bool bw_order_options_check(const BwOrderOptions *options,
  * Check an order by criteria: quantity 1 to 5000, exactly the combinations of
  * Bandwidth's "search and order" types.  "direct" tells whether the API's own
  * type is sent (then back orders are possible, except with NPA-NXX(-X), toll
- * free vanity and local vanity; max_tier is not).
+ * free vanity and local vanity; max_tier and further attempts are not).
+ * "max_tier" is NULL where none was given.
  */
 extern bool bw_order_search_check(const BwSearch *criteria,
 								  const BwOrderOptions *options,
-								  bool direct, bool has_max_tier,
+								  bool direct, const int *max_tier,
 								  BwProblem *problem);
 
 #endif							/* BW_REQUEST_H */

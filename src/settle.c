@@ -15,15 +15,19 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
 #include "request.h"
 #include "settle.h"
 #include "store_queue.h"
+#include "store_search.h"
 #include "work.h"
 
 /* Orders that were locked by somebody are looked at again after this. */
 #define LOCKED_RETRY_MS 1000
+/* So many numbers that were taken are named in an event. */
+#define TAKEN_SHOWN 5
 
 /* Numbers of a reply, sorted, so that 5,000 of them are found quickly. */
 typedef struct NumberSet
@@ -39,6 +43,24 @@ typedef struct ReplyIndex
 	NumberSet	failed;
 } ReplyIndex;
 
+/* What an answer says of one number of an order. */
+typedef struct Verdict
+{
+	const char *digits;
+	bool		ours;
+	bool		taken;			/* another number may do */
+	bool		spared;			/* not ordered because another one was taken */
+	const BwReplyError *error;	/* why it is not ours, NULL: no reason given */
+} Verdict;
+
+/* An order that tries other numbers. */
+typedef struct Substitution
+{
+	int64		order_id;
+	const char *source;
+	const char *detail;
+} Substitution;
+
 /* Changes that one call of bw_settle() collects. */
 typedef struct Changes
 {
@@ -50,6 +72,8 @@ typedef struct Changes
 	BwRequestChange *requests;
 	int			request_count;
 	List	   *requeued;		/* of int64 * */
+	List	   *substitutions;	/* of Substitution * */
+	List	   *taken;			/* of BwTakenNumber * */
 	List	   *moved;			/* of BwMoved * */
 } Changes;
 
@@ -59,6 +83,8 @@ static void settle_request(Changes *changes, const BwSettlement *item,
 						   const BwMember *members, int count);
 static bool settle_member(Changes *changes, const BwSettlement *item,
 						  const ReplyIndex *indexes, const BwMember *member);
+static void pass_on(Changes *changes, const BwSettlement *item,
+					const BwMember *member, BwOrderChange *change);
 static bool is_ours(const BwSettlement *item, const ReplyIndex *indexes,
 					const char *digits);
 static BwOrderStatus settle_numbers(Changes *changes, const BwSettlement *item,
@@ -66,13 +92,22 @@ static BwOrderStatus settle_numbers(Changes *changes, const BwSettlement *item,
 									const BwMember *member, BwOrderChange *change);
 static void settle_found_numbers(Changes *changes, const BwSettlement *item,
 								 const BwMember *member, BwOrderChange *change);
+static Verdict *judge_numbers(const BwSettlement *item, const ReplyIndex *indexes,
+							  const BwMember *member);
+static bool may_substitute(const BwSettlement *item, const BwMember *member,
+						   const Verdict *verdicts);
+static void substitute(Changes *changes, const BwSettlement *item,
+					   const BwMember *member, const Verdict *verdicts,
+					   BwOrderChange *change);
+static void write_substitutions(const Changes *changes);
 static void close_request(Changes *changes, const BwSettlement *item,
 						  bool all_final, bool all_seen);
 static void index_reply(ReplyIndex *index, const BwAnswer *answer);
 static bool set_has(const NumberSet *set, const char *digits);
-static const BwReplyError *error_of_number(const BwOrderReply *reply,
+static bool names(const BwReplyError *error, const char *digits);
+static const BwReplyError *error_of_number(const BwReplyErrors *errors,
 										   const char *digits);
-static const BwReplyError *first_error(const BwOrderReply *reply);
+static const BwReplyError *first_error(const BwReplyErrors *errors);
 static void add_number(Changes *changes, int64 order_id, const char *number,
 					   const char *status, const BwReplyError *error);
 
@@ -110,6 +145,7 @@ bw_settle(const BwSettlement *items, int count)
 	bw_store_change_numbers(changes.numbers, changes.number_count);
 	bw_store_change_orders(changes.orders, changes.order_count);
 	bw_store_change_requests(changes.requests, changes.request_count);
+	write_substitutions(&changes);
 	if (changes.requeued != NIL)
 	{
 		int64	   *back = palloc(sizeof(int64) * list_length(changes.requeued));
@@ -223,14 +259,14 @@ settle_request(Changes *changes, const BwSettlement *item,
 	close_request(changes, item, all_final, count == item->request->member_count);
 }
 
-/* Returns whether the order is final afterwards. */
+/* Returns whether the request has nothing more to do with the order. */
 static bool
 settle_member(Changes *changes, const BwSettlement *item,
 			  const ReplyIndex *indexes, const BwMember *member)
 {
 	BwOrderChange *change;
 
-	if (bw_order_is_final(member->status))
+	if (member->left || bw_order_is_final(member->status))
 		return true;
 	change = &changes->orders[changes->order_count++];
 	change->order_id = member->order_id;
@@ -251,6 +287,11 @@ settle_member(Changes *changes, const BwSettlement *item,
 			? item->status : settle_numbers(changes, item, indexes, member, change);
 	if (member->direct && item->answer_count > 0 && bw_order_is_final(item->status))
 		settle_found_numbers(changes, item, member, change);
+	if (change->status == BW_ORDER_QUEUED && item->status != BW_ORDER_QUEUED)
+	{
+		pass_on(changes, item, member, change);
+		return true;
+	}
 	if (change->status == member->status ||
 		!bw_order_may_move(member->status, change->status))
 		change->status = member->status;
@@ -266,6 +307,26 @@ settle_member(Changes *changes, const BwSettlement *item,
 			changes->requeued = lappend(changes->requeued, &change->order_id);
 	}
 	return bw_order_is_final(change->status);
+}
+
+/*
+ * To the queue, for its next attempt.  Whatever it was, the order at Bandwidth
+ * has ended: on the way, it is RECEIVED, unless there never was one.
+ */
+static void
+pass_on(Changes *changes, const BwSettlement *item, const BwMember *member,
+		BwOrderChange *change)
+{
+	change->attention = "";
+	change->status = member->status;
+	if (item->status != BW_ORDER_REJECTED &&
+		bw_order_may_move(member->status, BW_ORDER_RECEIVED))
+	{
+		change->status = BW_ORDER_RECEIVED;
+		change->moved = true;
+	}
+	changes->moved = lappend(changes->moved,
+							 bw_moved(member->order_id, BW_ORDER_QUEUED));
 }
 
 /*
@@ -299,34 +360,46 @@ is_ours(const BwSettlement *item, const ReplyIndex *indexes, const char *digits)
 	return false;
 }
 
-/* The outcome of each number of an order, and of the order by them. */
+/*
+ * The outcome of each number of an order, and of the order by them; QUEUED if it
+ * is to try others.
+ */
 static BwOrderStatus
 settle_numbers(Changes *changes, const BwSettlement *item,
 			   const ReplyIndex *indexes, const BwMember *member,
 			   BwOrderChange *change)
 {
-	const BwOrderReply *reply = item->answer_count > 0 ? item->answers[0].reply : NULL;
 	const BwReplyError *last_error = NULL;
+	Verdict    *verdicts = judge_numbers(item, indexes, member);
+	bool		again = may_substitute(item, member, verdicts);
 
 	/* A search may have found fewer than were wanted. */
-	int			wanted = Max(member->quantity, member->number_count);
-	int			completed = 0;
+	int			wanted = Max(member->quantity,
+							 member->completed_before + member->number_count);
+	int			completed = member->completed_before;
 
 	for (int i = 0; i < member->number_count; i++)
 	{
-		const char *digits = member->numbers[i];
-		bool		ours = is_ours(item, indexes, digits);
-		const BwReplyError *error = NULL;
+		const Verdict *v = &verdicts[i];
 
-		if (!ours && reply != NULL)
-			error = error_of_number(reply, digits);
-		if (error != NULL)
-			last_error = error;
-		completed += ours ? 1 : 0;
-		add_number(changes, member->order_id, digits,
-				   ours ? "COMPLETE" : "FAILED", error);
+		if (v->error != NULL)
+			last_error = v->error;
+		completed += v->ours ? 1 : 0;
+		if (!again || !v->spared)
+			add_number(changes, member->order_id, v->digits,
+					   v->ours ? "COMPLETE" : "FAILED", v->error);
 	}
-	if (item->status == BW_ORDER_REJECTED)
+	if (last_error != NULL)
+	{
+		change->error_code = last_error->code;
+		change->error_text = last_error->text;
+	}
+	if (again)
+	{
+		substitute(changes, item, member, verdicts, change);
+		return BW_ORDER_QUEUED;
+	}
+	if (item->status == BW_ORDER_REJECTED && member->completed_before == 0)
 		return BW_ORDER_REJECTED;
 	change->completed_quantity = completed;
 	change->failed_quantity = wanted - completed;
@@ -335,12 +408,144 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 		change->error_code = change->error_text = "";
 		return BW_ORDER_COMPLETE;
 	}
-	if (last_error != NULL)
+	if (wanted > member->completed_before + member->number_count &&
+		last_error == NULL && item->answer_count > 0)
 	{
-		change->error_code = last_error->code;
-		change->error_text = last_error->text;
+		change->error_code = "5018";
+		change->error_text = psprintf("only %d of %d telephone numbers were available",
+									  member->completed_before + member->number_count,
+									  wanted);
 	}
 	return completed > 0 ? BW_ORDER_PARTIAL : BW_ORDER_FAILED;
+}
+
+/* What was said about the numbers of an order that has ended. */
+static const BwReplyErrors *
+errors_of(const BwSettlement *item)
+{
+	return item->answer_count > 0 ? &item->answers[0].reply->errors : item->errors;
+}
+
+static bool
+is_taken(const BwReplyError *error)
+{
+	return error != NULL && bw_order_error_class(error->code) == BW_ERROR_NUMBER_TAKEN;
+}
+
+/*
+ * An error that names a number is about that one; one that names none is about
+ * all, unless others are named.  Where it is all or nothing, numbers of which
+ * nothing is said were spared.
+ */
+static Verdict *
+judge_numbers(const BwSettlement *item, const ReplyIndex *indexes,
+			  const BwMember *member)
+{
+	const BwReplyErrors *errors = errors_of(item);
+	Verdict    *verdicts = palloc0(sizeof(Verdict) * Max(member->number_count, 1));
+	bool		some_named = false;
+
+	for (int i = 0; i < member->number_count; i++)
+	{
+		Verdict    *v = &verdicts[i];
+
+		v->digits = member->numbers[i];
+		v->ours = is_ours(item, indexes, v->digits);
+		if (v->ours || errors == NULL)
+			continue;
+		v->error = error_of_number(errors, v->digits);
+		some_named = some_named || (v->error != NULL && names(v->error, v->digits));
+	}
+	for (int i = 0; i < member->number_count; i++)
+	{
+		Verdict    *v = &verdicts[i];
+		bool		named = v->error != NULL && names(v->error, v->digits);
+
+		v->spared = !v->ours && !member->partial_allowed && some_named && !named;
+		v->taken = !v->ours && !v->spared && is_taken(v->error);
+	}
+	return verdicts;
+}
+
+/*
+ * Is there a number to be replaced, and then a chance of getting what was asked
+ * for?  Without partial_allowed, a number that nobody can have ends the order.
+ */
+static bool
+may_substitute(const BwSettlement *item, const BwMember *member,
+			   const Verdict *verdicts)
+{
+	int			taken = 0;
+
+	if (!member->may_substitute ||
+		(item->status == BW_ORDER_REJECTED &&
+		 bw_order_error_class(item->error_code) != BW_ERROR_NUMBER_TAKEN))
+		return false;
+	for (int i = 0; i < member->number_count; i++)
+	{
+		const Verdict *v = &verdicts[i];
+
+		taken += v->taken ? 1 : 0;
+		if (!v->ours && !v->taken && !v->spared && !member->partial_allowed)
+			return false;
+	}
+	return taken > 0;
+}
+
+static void
+substitute(Changes *changes, const BwSettlement *item, const BwMember *member,
+		   const Verdict *verdicts, BwOrderChange *change)
+{
+	Substitution *s = palloc(sizeof(Substitution));
+	StringInfoData detail;
+	int			count = 0;
+
+	initStringInfo(&detail);
+	for (int i = 0; i < member->number_count; i++)
+	{
+		BwTakenNumber *taken;
+
+		if (!verdicts[i].taken)
+			continue;
+		taken = palloc(sizeof(BwTakenNumber));
+		taken->order_id = member->order_id;
+		taken->telephone_number = verdicts[i].digits;
+		changes->taken = lappend(changes->taken, taken);
+		if (count++ < TAKEN_SHOWN)
+			appendStringInfo(&detail, "%s%s", count > 1 ? ", " : "", verdicts[i].digits);
+	}
+	if (count > TAKEN_SHOWN)
+		appendStringInfo(&detail, " and %d more", count - TAKEN_SHOWN);
+	appendStringInfo(&detail, " %s taken (%s)", count > 1 ? "were" : "was",
+					 change->error_code);
+	s->order_id = member->order_id;
+	s->source = item->source;
+	s->detail = detail.data;
+	changes->substitutions = lappend(changes->substitutions, s);
+}
+
+static void
+write_substitutions(const Changes *changes)
+{
+	int			orders = list_length(changes->substitutions);
+	int64	   *ids = palloc(sizeof(int64) * Max(orders, 1));
+	const char **sources = palloc(sizeof(char *) * Max(orders, 1));
+	const char **details = palloc(sizeof(char *) * Max(orders, 1));
+	int			count = list_length(changes->taken);
+	BwTakenNumber *taken = palloc(sizeof(BwTakenNumber) * Max(count, 1));
+	ListCell   *lc;
+
+	foreach(lc, changes->substitutions)
+	{
+		const Substitution *s = lfirst(lc);
+
+		ids[foreach_current_index(lc)] = s->order_id;
+		sources[foreach_current_index(lc)] = s->source;
+		details[foreach_current_index(lc)] = s->detail;
+	}
+	foreach(lc, changes->taken)
+		taken[foreach_current_index(lc)] = *(const BwTakenNumber *) lfirst(lc);
+	bw_store_substitute(ids, sources, details, orders, taken, count);
 }
 
 /* A direct order by criteria: the numbers are those that Bandwidth names. */
@@ -349,7 +554,7 @@ settle_found_numbers(Changes *changes, const BwSettlement *item,
 					 const BwMember *member, BwOrderChange *change)
 {
 	const BwOrderReply *reply = item->answers[0].reply;
-	const BwReplyError *error = first_error(reply);
+	const BwReplyError *error = first_error(&reply->errors);
 	int			found = 0;
 
 	for (int i = 0; item->status != BW_ORDER_FAILED && i < reply->completed.count; i++)
@@ -441,35 +646,47 @@ set_has(const NumberSet *set, const char *digits)
 				   compare_numbers) != NULL;
 }
 
-/* The error that names the number, else the first that names none. */
+static bool
+names(const BwReplyError *error, const char *digits)
+{
+	for (int i = 0; i < error->numbers.count; i++)
+	{
+		BwNumber	number;
+		BwProblem	problem;
+
+		if (bw_number_parse(error->numbers.items[i], &number, &problem) &&
+			strcmp(number.digits, digits) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The error that names the number, else the first that names none; of those,
+ * that it is taken tells more than that the order is only partly carried out.
+ */
 static const BwReplyError *
-error_of_number(const BwOrderReply *reply, const char *digits)
+error_of_number(const BwReplyErrors *errors, const char *digits)
 {
 	const BwReplyError *general = NULL;
 
-	for (int i = 0; i < reply->errors.count; i++)
+	for (int i = 0; i < errors->count; i++)
 	{
-		const BwReplyError *error = &reply->errors.items[i];
+		const BwReplyError *error = &errors->items[i];
 
-		if (error->numbers.count == 0 && general == NULL)
+		if (names(error, digits))
+			return error;
+		if (error->numbers.count == 0 &&
+			(general == NULL || (is_taken(error) && !is_taken(general))))
 			general = error;
-		for (int j = 0; j < error->numbers.count; j++)
-		{
-			BwNumber	number;
-			BwProblem	problem;
-
-			if (bw_number_parse(error->numbers.items[j], &number, &problem) &&
-				strcmp(number.digits, digits) == 0)
-				return error;
-		}
 	}
-	return general != NULL ? general : first_error(reply);
+	return general != NULL ? general : first_error(errors);
 }
 
 static const BwReplyError *
-first_error(const BwOrderReply *reply)
+first_error(const BwReplyErrors *errors)
 {
-	return reply->errors.count > 0 ? &reply->errors.items[0] : NULL;
+	return errors->count > 0 ? &errors->items[0] : NULL;
 }
 
 static void

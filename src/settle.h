@@ -44,6 +44,7 @@ typedef struct BwSettlement
 	const char *source;			/* reply, callback, poll, look-up */
 	const char *error_code;		/* with REJECTED, UNKNOWN, QUEUED */
 	const char *error_text;
+	const BwReplyErrors *errors;	/* with REJECTED, NULL: not known */
 	const char *message;		/* a callback's */
 	const char *warning;
 	const char *attention;

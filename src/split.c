@@ -19,10 +19,13 @@
 #include "settle.h"
 #include "split.h"
 #include "store_queue.h"
+#include "store_search.h"
 
 static const BwReplyError *error_naming(const BwReplyErrors *errors,
 										const char *digits);
+static void fail_number(const BwMember *member, const BwReplyError *error);
 static void reject(const BwMember *member, const BwReplyError *error);
+static void substitute(const BwMember *member, const BwReplyError *error);
 
 List *
 bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
@@ -34,6 +37,7 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 	int			half;
 	bool		again = request->attempts > 1;
 	List	   *moved = NIL;
+	BwOrderStatus status;
 
 	/* Somebody holds a row: the request is looked up later, and split then. */
 	if (count != request->member_count)
@@ -44,13 +48,18 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 	{
 		const BwReplyError *error = error_naming(errors, members[i].numbers[0]);
 
-		if (error != NULL)
-			reject(&members[i], error);
-		else
+		status = again ? BW_ORDER_UNKNOWN : BW_ORDER_QUEUED;
+		if (error == NULL)
 			rest[rest_count++] = members[i].order_id;
-		moved = lappend(moved, bw_moved(members[i].order_id, error != NULL
-										? BW_ORDER_REJECTED
-										: again ? BW_ORDER_UNKNOWN : BW_ORDER_QUEUED));
+		else if (!again && members[i].may_substitute &&
+				 bw_order_error_class(error->code) == BW_ERROR_NUMBER_TAKEN)
+			substitute(&members[i], error);
+		else
+		{
+			reject(&members[i], error);
+			status = BW_ORDER_REJECTED;
+		}
+		moved = lappend(moved, bw_moved(members[i].order_id, status));
 	}
 	half = rest_count == count ? (rest_count + 1) / 2 : rest_count;
 	bw_store_make_part(request->id, rest, half, again);
@@ -85,10 +94,30 @@ reject(const BwMember *member, const BwReplyError *error)
 		.moved = true,.source = "reply",.detail = error->text,
 		.completed_quantity = 0,.failed_quantity = 1,
 	.error_code = error->code,.error_text = error->text};
+
+	bw_store_change_orders(&order, 1);
+	fail_number(member, error);
+}
+
+static void
+fail_number(const BwMember *member, const BwReplyError *error)
+{
 	BwNumberChange number = {.order_id = member->order_id,
 		.telephone_number = member->numbers[0],.status = "FAILED",
 	.error_code = error->code,.error_text = error->text};
 
-	bw_store_change_orders(&order, 1);
 	bw_store_change_numbers(&number, 1);
+}
+
+/* Its number is taken, and it may try another one. */
+static void
+substitute(const BwMember *member, const BwReplyError *error)
+{
+	BwTakenNumber taken = {.order_id = member->order_id,
+	.telephone_number = member->numbers[0]};
+	const char *source = "reply";
+	const char *detail = psprintf("%s was taken (%s)", member->numbers[0], error->code);
+
+	fail_number(member, error);
+	bw_store_substitute(&member->order_id, &source, &detail, 1, &taken, 1);
 }

@@ -26,6 +26,7 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -45,13 +46,14 @@
 /* The scope that is open; scopes nest when a trigger calls us again. */
 static BwStoreScope *current_scope = NULL;
 
+static bool find_tables(Oid *owner, Oid *schema);
 static Oid	extension_schema(void);
 static void lock_extension(void);
 static char *safe_search_path(Oid schema);
 static SPIPlanPtr statement_plan(BwStatement *statement);
 static uint64 run_plan(BwStatement *statement, const Datum *values,
 					   const bool *nulls, Snapshot snapshot);
-static void back_to_caller(void);
+static void back_to_caller(BwStoreScope *scope);
 static Datum build_array(Datum *values, bool *nulls, int count, Oid type);
 
 bool
@@ -63,28 +65,44 @@ bw_store_installed(void)
 Oid
 bw_store_owner(void)
 {
-	Oid			schema = extension_schema();
-	Oid			relid;
-	HeapTuple	tuple;
 	Oid			owner;
+	Oid			schema;
 
-	if (!OidIsValid(schema))
-		return InvalidOid;
-	relid = get_relname_relid("bw_orders", schema);
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	return find_tables(&owner, &schema) ? owner : InvalidOid;
+}
+
+/* Their owner and schema, by the oid that bw_orders had the last time. */
+static bool
+find_tables(Oid *owner, Oid *schema)
+{
+	static Oid	orders = InvalidOid;
+	HeapTuple	tuple = NULL;
+
+	if (OidIsValid(orders))
+		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(orders));
 	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	{
+		*schema = extension_schema();
+		if (!OidIsValid(*schema))
+			return false;
+		orders = get_relname_relid("bw_orders", *schema);
+		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(orders));
+	}
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	*owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	*schema = ((Form_pg_class) GETSTRUCT(tuple))->relnamespace;
 	ReleaseSysCache(tuple);
-	return owner;
+	return true;
 }
 
 void
 bw_store_enter(BwStoreScope *scope)
 {
-	Oid			owner = bw_store_owner();
+	Oid			owner;
+	Oid			schema;
 
-	if (!OidIsValid(owner))
+	if (!find_tables(&owner, &schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database",
@@ -98,13 +116,12 @@ bw_store_enter(BwStoreScope *scope)
 						   scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
 	scope->guc_nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path",
-							 safe_search_path(extension_schema()),
+							 safe_search_path(schema),
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	current_scope = scope;
-	back_to_caller();
+	back_to_caller(scope);
 }
 
 void
@@ -175,6 +192,33 @@ bw_store_commit_caller(void)
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 	EnsurePortalSnapshotExists();
+}
+
+void
+bw_store_act_as(BwActor *before, Oid role, int flags)
+{
+	before->guc_nest_level = NewGUCNestLevel();
+	GetUserIdAndSecContext(&before->user, &before->security_context);
+	SetUserIdAndSecContext(role, before->security_context |
+						   SECURITY_LOCAL_USERID_CHANGE | flags);
+	(void) set_config_option("search_path", GetConfigOptionResetString("search_path"),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+void
+bw_store_act_again(const BwActor *before)
+{
+	AtEOXact_GUC(false, before->guc_nest_level);
+	SetUserIdAndSecContext(before->user, before->security_context);
+}
+
+void
+bw_store_constraints_immediate(void)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(all);
 }
 
 void
@@ -263,6 +307,7 @@ run_plan(BwStatement *statement, const Datum *values, const bool *nulls,
 		 Snapshot snapshot)
 {
 	char		null_flags[BW_STATEMENT_MAX_ARGS];
+	BwStoreScope *scope = current_scope;
 	SPIPlanPtr	plan = statement_plan(statement);
 	int			result;
 
@@ -273,17 +318,40 @@ run_plan(BwStatement *statement, const Datum *values, const bool *nulls,
 	result = SPI_execute_snapshot(plan, unconstify(Datum *, values), null_flags,
 								  snapshot, InvalidSnapshot,
 								  snapshot != InvalidSnapshot, true, 0);
-	back_to_caller();
+	back_to_caller(scope);
 	if (result < 0)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
 	return SPI_processed;
 }
 
-/* SPI leaves its own context current, which goes at the end of the scope. */
-static void
-back_to_caller(void)
+uint64
+bw_store_run_text(const char *text, int nargs, Oid *types, Datum *values,
+				  const bool *nulls)
 {
-	MemoryContextSwitchTo(current_scope->caller);
+	char		null_flags[BW_STATEMENT_MAX_ARGS];
+	BwStoreScope *scope = current_scope;
+	int			result;
+
+	for (int i = 0; i < nargs; i++)
+		null_flags[i] = nulls[i] ? 'n' : ' ';
+	if (SPI_tuptable != NULL)
+		SPI_freetuptable(SPI_tuptable);
+	result = SPI_execute_with_args(text, nargs, types, values, null_flags, false, 0);
+	back_to_caller(scope);
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * SPI leaves its own context current, which goes at the end of the scope.  A
+ * trigger of the statement may have opened scopes that an error ended.
+ */
+static void
+back_to_caller(BwStoreScope *scope)
+{
+	current_scope = scope;
+	MemoryContextSwitchTo(scope->caller);
 }
 
 Datum
@@ -421,6 +489,16 @@ build_array(Datum *values, bool *nulls, int count, Oid type)
 	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
 	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs, type,
 											  typlen, typbyval, typalign));
+}
+
+Datum
+bw_store_int16_array(const int16 *values, int count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int16GetDatum(values[i]);
+	return build_array(datums, NULL, count, INT2OID);
 }
 
 Datum

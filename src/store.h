@@ -16,7 +16,7 @@
 
 #include "datatype/timestamp.h"
 
-#define BW_STATEMENT_MAX_ARGS 24
+#define BW_STATEMENT_MAX_ARGS 40
 
 /*
  * A statement with its saved plan.  Static, one per text; names need no
@@ -77,10 +77,40 @@ extern void bw_store_abort(MemoryContext cxt);
 	", left(gen_random_uuid()::text, 8))"
 
 /*
+ * SQL: what an order "o" becomes when nothing more is ordered for it; it may
+ * have numbers from an earlier attempt.
+ */
+#define BW_ENDED_STATUS(otherwise) \
+	"CASE WHEN o.completed_quantity > 0 THEN 'PARTIAL' ELSE '" otherwise "' END"
+
+/*
  * Commit the transaction of a user's CALL, outside of any scope, and begin the
  * next one.  Only where procedures may do so (CallContext.atomic is false).
  */
 extern void bw_store_commit_caller(void);
+
+/*
+ * Inside a scope: be somebody else for statements on a table that is not ours,
+ * until bw_store_act_again().  The settings are the session's own then; what is
+ * SET meanwhile is undone.  "flags" are those of SetUserIdAndSecContext(), in
+ * addition to SECURITY_LOCAL_USERID_CHANGE.
+ */
+typedef struct BwActor
+{
+	Oid			user;
+	int			security_context;
+	int			guc_nest_level;
+} BwActor;
+
+extern void bw_store_act_as(BwActor *before, Oid role, int flags);
+extern void bw_store_act_again(const BwActor *before);
+
+/* A statement that is not worth a saved plan; it returns as bw_store_run(). */
+extern uint64 bw_store_run_text(const char *text, int nargs, Oid *types,
+								Datum *values, const bool *nulls);
+
+/* SET CONSTRAINTS ALL IMMEDIATE, until the end of this transaction. */
+extern void bw_store_constraints_immediate(void);
 
 /* From now on until the end of this transaction. */
 extern void bw_store_lock_timeout(int ms);
@@ -119,6 +149,7 @@ extern char **bw_store_texts(uint64 row, int column, int *count);
 extern bytea *bw_store_bytea(uint64 row, int column);
 
 /* Arrays as arguments; all in the current memory context. */
+extern Datum bw_store_int16_array(const int16 *values, int count);
 extern Datum bw_store_int64_array(const int64 *values, int count);
 
 /* NULL entries become nulls. */

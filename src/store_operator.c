@@ -26,7 +26,7 @@ static BwStatement approve = {
 	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
 	"                       approved, search)"
 	" SELECT h.server, h.ordered_by, h.order_id, o.request_id, h.quantity, true,"
-	"        o.criteria IS NOT NULL AND NOT o.direct AND o.request_id IS NULL"
+	"        EXISTS (SELECT FROM bw_searches AS s WHERE s.order_id = h.order_id)"
 	"   FROM h JOIN bw_orders AS o ON o.id = h.order_id),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
@@ -58,18 +58,20 @@ static BwStatement give_up = {
 	"  WHERE r.id = $2),"
 	"o AS ("
 	" UPDATE bw_orders AS o"
-	"    SET status = 'FAILED', closed_at = clock_timestamp(), attention = NULL,"
-	"        completed_quantity = 0, failed_quantity = o.quantity,"
+	"    SET status = " BW_ENDED_STATUS("FAILED") ","
+	"        closed_at = clock_timestamp(), attention = NULL,"
+	"        completed_quantity = COALESCE(o.completed_quantity, 0),"
+	"        failed_quantity = o.quantity - COALESCE(o.completed_quantity, 0),"
 	"        error_text = format('given up by %s', $3)"
-	"   FROM m WHERE o.id = m.id AND o.status = 'UNKNOWN'"
+	"   FROM m WHERE o.id = m.id AND o.status = 'UNKNOWN' AND o.request_id = $2"
 	"    AND EXISTS (SELECT FROM m WHERE m.id = $1)"
-	" RETURNING o.id),"
+	" RETURNING o.id, o.status),"
 	"n AS ("
 	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
-	"   FROM o WHERE n.order_id = o.id),"
+	"   FROM o WHERE n.order_id = o.id AND n.status = 'PENDING'),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'FAILED', 'user', format('given up by %s', $3) FROM o),"
+	" SELECT id, status, 'user', format('given up by %s', $3) FROM o),"
 	"w AS ("
 	" DELETE FROM bw_open_requests"
 	"  WHERE request_id = $2 AND EXISTS (SELECT FROM o))"
@@ -130,7 +132,8 @@ static BwStatement count_attention = {
 static BwStatement take_identity = {
 	.text =
 	"UPDATE bw_identity SET database_oid = $1, system_identifier = $2,"
-	"       instance = $3, timeline = $4, taken_over_at = now()",
+	"       instance = $3, timeline = $4, taken_over_at = now(),"
+	"       requests_before = COALESCE((SELECT max(r.id) FROM bw_requests AS r), 0)",
 	.nargs = 4,
 	.argtypes = {OIDOID, INT8OID, TEXTOID, INT4OID}
 };
@@ -138,15 +141,19 @@ static BwStatement take_identity = {
 static BwStatement discard_queued = {
 	.text =
 	"WITH o AS ("
-	" UPDATE bw_orders SET status = 'CANCELLED', closed_at = now()"
-	"  WHERE status IN ('QUEUED', 'HELD') RETURNING id, request_id),"
+	" UPDATE bw_orders AS o"
+	"    SET status = CASE WHEN o.attempts_used = 1 THEN 'CANCELLED'"
+	"                 ELSE " BW_ENDED_STATUS("FAILED") " END,"
+	"        closed_at = now()"
+	"  WHERE status IN ('QUEUED', 'HELD') RETURNING id, status, request_id),"
 	"q AS (DELETE FROM bw_queue USING o WHERE order_id = o.id),"
 	"h AS (DELETE FROM bw_held USING o WHERE order_id = o.id),"
+	"s AS (DELETE FROM bw_searches USING o WHERE order_id = o.id),"
 	"r AS ("
 	" UPDATE bw_requests AS r SET state = 'closed', closed_at = now()"
 	"   FROM o WHERE r.id = o.request_id)"
 	"INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'CANCELLED', 'user', format('discarded when %s took over', $1)"
+	" SELECT id, status, 'user', format('discarded when %s took over', $1)"
 	"   FROM o",
 	.nargs = 1,
 	.argtypes = {TEXTOID}

@@ -12,63 +12,105 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "store_orders.h"
 
 static Datum text_or_null(const char *text, bool *isnull);
 static Datum copy_datum(uint64 row, int column);
+static BwStatement *insert_statement(int parts);
+static int	parts_of(const BwNewOrder *order);
+static void fill_row(const BwProvision *p, Datum *v, bool *nulls);
 static void raise_fence(void) pg_attribute_noreturn();
 
 /*
  * An order, its numbers, its place in the queue and, where it cannot share
  * one, its request: one statement, because each further one costs the
- * committers.  The identity is the fence: a clone of the database finds no
- * row here and inserts nothing.
+ * committers.  So does each table that it names in vain, so there is a statement
+ * for each set of parts.  The identity is the fence: a clone of the database
+ * finds no row here and inserts nothing.
  */
-static BwStatement insert_order = {
-	.text =
-	"WITH self AS ("
-	" SELECT home, nextval('bw_orders_id_seq') AS id,"
-	"        CASE WHEN $20 THEN nextval('bw_requests_id_seq') END AS request_id"
-	"   FROM bw_identity"
-	"  WHERE database_oid = $21 AND system_identifier = $22 AND instance = $23),"
-	"o AS ("
-	" INSERT INTO bw_orders (id, home, kind, server, account_id, ordered_by,"
-	"        status, quantity, site_id, peer_id, name, customer_order_id,"
-	"        idempotency_key, tag, criteria, partial_allowed,"
-	"        back_order_requested, direct, attempts, reservation_ids,"
-	"        request_id, retry_of)"
-	" OVERRIDING SYSTEM VALUE"
-	" SELECT id, home, 'order', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-	"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19"
-	"   FROM self"
-	" ON CONFLICT DO NOTHING"
-	" RETURNING id, home, request_id),"
-	"n AS ("
-	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
-	" SELECT o.id, t FROM o, unnest($18::text[]) AS t),"
-	"r AS ("
-	" INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
-	"        customer_order_id, members, quantity)"
-	" OVERRIDING SYSTEM VALUE"
-	" SELECT request_id, home, CASE WHEN $15 THEN 'direct' ELSE 'explicit' END,"
-	"        $1, $2, $3, COALESCE($9, " BW_NEW_CUSTOMER_ORDER_ID("home", "id") "),"
-	"        ARRAY[id], $5"
-	"   FROM o WHERE request_id IS NOT NULL),"
-	"q AS ("
-	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
-	"                       search)"
-	" SELECT $1, $3, id, request_id, $5, $12 IS NOT NULL AND NOT $15"
-	"   FROM o WHERE $4 = 'QUEUED'),"
-	"h AS ("
-	" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason)"
-	" SELECT id, $1, $3, $5, 'approval' FROM o WHERE $4 = 'HELD')"
-	"SELECT s.home IS NOT NULL, o.id FROM self AS s LEFT JOIN o ON true",
-	.nargs = 23,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID, TEXTOID, JSONBOID, TEXTOID, BOOLOID, BOOLOID, BOOLOID, INT4OID,
-	TEXTARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, OIDOID, INT8OID, TEXTOID}
+enum Part
+{
+	PART_NUMBERS = 1,
+	PART_REQUEST = 2,
+	PART_HELD = 4,				/* else queued */
+	PART_SEARCH = 8,
+	PART_ROW = 16
 };
+
+static BwStatement insert_order[32];
+
+#define INSERT_ARGS 35
+
+static const Oid insert_order_types[INSERT_ARGS] = {
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTOID, JSONBOID, TEXTOID, BOOLOID, BOOLOID, BOOLOID, INT4OID,
+	TEXTARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, OIDOID, INT8OID, TEXTOID,
+	TEXTOID, TEXTOID,
+	OIDOID, TEXTOID, INT2ARRAYOID, TEXTARRAYOID, INT2OID, INT2OID, INT2OID, BOOLOID, TEXTOID,
+	BOOLOID
+};
+
+static const char insert_self[] =
+"WITH self AS ("
+" SELECT home, nextval('bw_orders_id_seq') AS id,"
+"        CASE WHEN $20 THEN nextval('bw_requests_id_seq') END AS request_id"
+"   FROM bw_identity"
+"  WHERE database_oid = $21 AND system_identifier = $22 AND instance = $23),";
+
+/* The unique key is what allows a row one open order. */
+static const char insert_row[] =
+"p AS ("
+" INSERT INTO bw_provisions (order_id, relation, key, key_columns, key_values,"
+"        number_column, status_column, error_column, e164, number_before)"
+" SELECT id, $26, $27, $28, $29, $30, $31, $32, $33, $34 FROM self"
+" ON CONFLICT DO NOTHING RETURNING order_id),";
+
+static const char insert_itself[] =
+"o AS ("
+" INSERT INTO bw_orders (id, home, kind, server, account_id, ordered_by,"
+"        status, quantity, site_id, peer_id, name, customer_order_id,"
+"        idempotency_key, tag, criteria, partial_allowed,"
+"        back_order_requested, direct, attempts, reservation_ids,"
+"        request_id, retry_of, for_table, for_key)"
+" OVERRIDING SYSTEM VALUE"
+" SELECT id, home, 'order', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19, $24, $25::jsonb"
+"   FROM self%s"
+" ON CONFLICT DO NOTHING"
+" RETURNING id, home, request_id)";
+
+static const char insert_numbers[] =
+", n AS ("
+" INSERT INTO bw_order_numbers (order_id, telephone_number)"
+" SELECT o.id, t FROM o, unnest($18::text[]) AS t)";
+
+static const char insert_request[] =
+", r AS ("
+" INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
+"        customer_order_id, members, quantity)"
+" OVERRIDING SYSTEM VALUE"
+" SELECT request_id, home, CASE WHEN $15 THEN 'direct' ELSE 'explicit' END,"
+"        $1, $2, $3, COALESCE($9, " BW_NEW_CUSTOMER_ORDER_ID("home", "id") "),"
+"        ARRAY[id], $5"
+"   FROM o)";
+
+static const char insert_queued[] =
+", q AS ("
+" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"
+"                       search)"
+" SELECT $1, $3, id, request_id, $5, $35 FROM o)";
+
+static const char insert_held[] =
+", h AS ("
+" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason)"
+" SELECT id, $1, $3, $5, 'approval' FROM o)";
+
+static const char insert_search[] =
+", w AS ("
+" INSERT INTO bw_searches (order_id, server, ordered_by, criteria, quantity)"
+" SELECT id, $1, $3, $12::jsonb, $5 FROM o)";
 
 static BwStatement identity = {
 	.text =
@@ -92,6 +134,7 @@ static BwStatement order_by_retry = {
 	.argtypes = {INT8OID}
 };
 
+/* The numbers that were asked for, not those that were tried in their places. */
 static BwStatement rest_of_order = {
 	.text =
 	"SELECT o.server, o.site_id, o.peer_id, o.name, o.tag, o.criteria,"
@@ -102,8 +145,12 @@ static BwStatement rest_of_order = {
 	"            ELSE o.quantity - COALESCE(o.completed_quantity, 0) END"
 	"  FROM bw_orders AS o"
 	" CROSS JOIN LATERAL ("
-	"  SELECT array_agg(telephone_number ORDER BY telephone_number) AS rest"
-	"    FROM bw_order_numbers WHERE order_id = o.id AND status <> 'COMPLETE') AS n"
+	"  SELECT array_agg(n.telephone_number ORDER BY n.telephone_number) AS rest"
+	"    FROM bw_order_numbers AS n"
+	"   WHERE n.order_id = o.id AND n.status <> 'COMPLETE' AND n.replaces IS NULL"
+	"     AND NOT EXISTS (SELECT FROM bw_order_numbers AS s"
+	"                      WHERE s.order_id = o.id AND s.status = 'COMPLETE'"
+	"                        AND s.replaces = n.telephone_number)) AS n"
 	" WHERE o.id = $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
@@ -124,7 +171,8 @@ static BwStatement read_order = {
 	.text =
 	"SELECT o.id, o.kind, o.server, o.account_id, o.ordered_by, o.status,"
 	"       o.bandwidth_order_id, o.request_id, o.xmin,"
-	"       COALESCE(o.home = (SELECT i.home FROM bw_identity AS i), false)"
+	"       COALESCE(o.home = (SELECT i.home FROM bw_identity AS i), false),"
+	"       o.for_table"
 	"  FROM bw_orders AS o"
 	" WHERE o.id = $1"
 	"   AND ($2 = 0 OR"
@@ -137,13 +185,14 @@ static BwStatement read_order = {
 /*
  * Only what has its row in the queue or among the held was never claimed; a
  * claim deletes that row, so the two exclude each other by its lock.  What
- * another timeline may have claimed stays as well.
+ * another timeline may have claimed stays as well, and so does an order of which
+ * Bandwidth had one attempt already.
  */
 static BwStatement cancel_order = {
 	.text =
 	"WITH o AS ("
 	" SELECT id, server, ordered_by FROM bw_orders"
-	"  WHERE id = $1 AND status IN ('QUEUED', 'HELD')"
+	"  WHERE id = $1 AND status IN ('QUEUED', 'HELD') AND attempts_used = 1"
 	"  FOR NO KEY UPDATE),"
 	"q AS ("
 	" DELETE FROM bw_queue AS q USING o"
@@ -160,7 +209,8 @@ static BwStatement cancel_order = {
 	" RETURNING id, request_id),"
 	"r AS ("
 	" UPDATE bw_requests SET state = 'closed', closed_at = now()"
-	"  WHERE id IN (SELECT request_id FROM u))"
+	"  WHERE id IN (SELECT request_id FROM u)),"
+	"s AS (DELETE FROM bw_searches WHERE order_id IN (SELECT id FROM u))"
 	"INSERT INTO bw_order_events (order_id, status, source)"
 	" SELECT id, 'CANCELLED', 'user' FROM u",
 	.nargs = 1,
@@ -206,11 +256,51 @@ text_or_null(const char *text, bool *isnull)
 	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
-int64
-bw_store_insert_order(const BwNewOrder *order)
+/* The statement for these parts, put together when it is needed first. */
+static BwStatement *
+insert_statement(int parts)
 {
-	Datum		v[23];
-	bool		nulls[23] = {false};
+	BwStatement *statement = &insert_order[parts];
+	StringInfoData text;
+
+	if (statement->text != NULL)
+		return statement;
+	initStringInfo(&text);
+	appendStringInfoString(&text, insert_self);
+	if (parts & PART_ROW)
+		appendStringInfoString(&text, insert_row);
+	appendStringInfo(&text, insert_itself, parts & PART_ROW ? " JOIN p ON p.order_id = self.id" : "");
+	if (parts & PART_NUMBERS)
+		appendStringInfoString(&text, insert_numbers);
+	if (parts & PART_REQUEST)
+		appendStringInfoString(&text, insert_request);
+	appendStringInfoString(&text, parts & PART_HELD ? insert_held : insert_queued);
+	if (parts & PART_SEARCH)
+		appendStringInfoString(&text, insert_search);
+	appendStringInfo(&text, " SELECT o.id, %s FROM self LEFT JOIN o ON true",
+					 parts & PART_ROW ? "EXISTS (SELECT FROM p)" : "true");
+	statement->nargs = INSERT_ARGS;
+	memcpy(statement->argtypes, insert_order_types, sizeof(insert_order_types));
+	statement->text = MemoryContextStrdup(TopMemoryContext, text.data);
+	return statement;
+}
+
+static int
+parts_of(const BwNewOrder *order)
+{
+	return (order->has_numbers ? PART_NUMBERS : 0) |
+		(order->own_request ? PART_REQUEST : 0) |
+		(order->status == BW_ORDER_HELD ? PART_HELD : 0) |
+		(order->criteria != NULL && !order->direct ? PART_SEARCH : 0) |
+		(order->for_row != NULL ? PART_ROW : 0);
+}
+
+int64
+bw_store_insert_order(const BwNewOrder *order, bool *row_waits)
+{
+	Datum		v[INSERT_ARGS] = {0};
+	bool		nulls[INSERT_ARGS] = {false};
+	int			parts = parts_of(order);
 
 	v[0] = CStringGetTextDatum(order->server);
 	v[1] = CStringGetTextDatum(order->account_id);
@@ -232,16 +322,43 @@ bw_store_insert_order(const BwNewOrder *order)
 	v[16] = order->reservation_ids;
 	nulls[16] = (order->reservation_ids == 0);
 	v[17] = order->numbers;
+	nulls[17] = (order->numbers == 0);
 	v[18] = Int64GetDatum(order->retry_of);
 	nulls[18] = (order->retry_of == 0);
 	v[19] = BoolGetDatum(order->own_request);
 	v[20] = ObjectIdGetDatum(MyDatabaseId);
 	v[21] = Int64GetDatum((int64) GetSystemIdentifier());
 	v[22] = CStringGetTextDatum(bw_instance);
+	fill_row(order->for_row, &v[23], &nulls[23]);
+	v[34] = BoolGetDatum(parts & PART_SEARCH);
 
-	if (bw_store_run(&insert_order, v, nulls) == 0)
+	if (bw_store_run(insert_statement(parts), v, nulls) == 0)
 		raise_fence();
-	return bw_store_int64(0, 1);
+	if (row_waits != NULL)
+		*row_waits = !bw_store_bool(0, 1);
+	return bw_store_int64(0, 0);
+}
+
+/* for_table and for_key, and its row of bw_provisions. */
+static void
+fill_row(const BwProvision *p, Datum *v, bool *nulls)
+{
+	if (p == NULL)
+	{
+		memset(nulls, true, 11);
+		return;
+	}
+	v[0] = CStringGetTextDatum(p->table);
+	v[1] = CStringGetTextDatum(p->key);
+	v[2] = ObjectIdGetDatum(p->row.relation);
+	v[3] = CStringGetTextDatum(p->key);
+	v[4] = bw_store_int16_array(p->row.key_columns, p->row.key_count);
+	v[5] = bw_store_text_array((const char *const *) p->row.key_values, p->row.key_count);
+	v[6] = Int16GetDatum(p->number_column);
+	v[7] = Int16GetDatum(p->status_column);
+	v[8] = Int16GetDatum(p->error_column);
+	v[9] = BoolGetDatum(p->e164);
+	v[10] = text_or_null(p->number_before, &nulls[10]);
 }
 
 bool
@@ -318,6 +435,7 @@ bw_store_rest_of_order(int64 id)
 	order->attempts = bw_store_int32(0, 9);
 	order->reservation_ids = copy_datum(0, 10);
 	numbers = bw_store_texts(0, 11, &count);
+	order->has_numbers = count > 0;
 	order->numbers = bw_store_text_array((const char *const *) numbers, count);
 	order->quantity = bw_store_int32(0, 12);
 	order->own_request = order->direct ||
@@ -375,6 +493,7 @@ bw_store_order(int64 id, Oid role)
 	row->request_id = bw_store_int64(0, 7);
 	row->own_write = bw_store_is_own_write(bw_store_text(0, 8));
 	row->own_home = bw_store_bool(0, 9);
+	row->for_table = bw_store_text(0, 10);
 	return row;
 }
 

@@ -15,6 +15,7 @@
 
 #include "order.h"
 #include "store.h"
+#include "store_provisions.h"
 
 /* A row to be; NULL texts are nulls. */
 typedef struct BwNewOrder
@@ -36,17 +37,20 @@ typedef struct BwNewOrder
 	bool		direct;
 	int			attempts;
 	Datum		reservation_ids;	/* text[], 0: null */
-	Datum		numbers;		/* text[], may be empty */
+	bool		has_numbers;
+	Datum		numbers;		/* text[]; 0: null */
 	bool		own_request;	/* cannot be coalesced */
 	int64		retry_of;		/* 0: none */
+	const BwProvision *for_row; /* NULL: for no row of a table */
 } BwNewOrder;
 
 /*
  * Insert an order with its numbers, and its place in the queue.  Returns its
  * id; 0: bw_store_same_order() knows why not.  Raises 55000 while the database
- * is fenced.
+ * is fenced.  "row_waits" (may be NULL): not inserted because the row that it is
+ * for waits for an order already.
  */
-extern int64 bw_store_insert_order(const BwNewOrder *order);
+extern int64 bw_store_insert_order(const BwNewOrder *order, bool *row_waits);
 
 /*
  * Id of the order with the same idempotency_key or retry_of.  There is none:
@@ -77,6 +81,7 @@ typedef struct BwOrderRow
 	BwOrderStatus status;
 	char	   *bandwidth_order_id; /* NULL: none yet */
 	int64		request_id;		/* 0: none yet */
+	char	   *for_table;		/* NULL: made for no row */
 	bool		own_write;		/* inserted or changed by this transaction */
 	bool		own_home;		/* made by this database */
 } BwOrderRow;

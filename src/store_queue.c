@@ -34,11 +34,11 @@ static BwStatement next_group = {
 #define ORDER_DATA_COLUMNS \
 	"o.id, r.id, r.customer_order_id, o.kind, o.quantity, o.site_id," \
 	" o.peer_id, o.name, o.partial_allowed, o.back_order_requested, o.direct," \
-	" o.criteria ->> 'npanxx'," \
+	" CASE WHEN o.direct THEN o.criteria::text END," \
 	" (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)" \
-	"    FROM bw_order_numbers AS n WHERE n.order_id = o.id)," \
-	" o.reservation_ids, cardinality(r.members), o.criteria ->> 'area_code'," \
-	" (o.criteria ->> 'lca')::boolean"
+	"    FROM bw_order_numbers AS n" \
+	"   WHERE n.order_id = o.id AND n.attempt = o.attempts_used)," \
+	" o.reservation_ids, cardinality(r.members)"
 
 /*
  * Our plans are made while the tables are small, and kept.  Where a join could
@@ -97,7 +97,8 @@ static BwStatement pick_orders = {
 	.text =
 	"SELECT " ORDER_DATA_COLUMNS ", q.approved, " RIVAL_COLUMN ","
 	"       EXISTS (SELECT FROM bw_pauses AS p"
-	"                WHERE p.server = $1 AND p.ordered_by IN ('', $2))"
+	"                WHERE p.server = $1 AND p.ordered_by IN ('', $2)),"
+	"       q.criteria::text"
 	"  FROM bw_queue AS q"
 	"  JOIN bw_orders AS o ON o.id = q.order_id"
 	"  LEFT JOIN bw_requests AS r ON r.id = q.request_id"
@@ -116,9 +117,9 @@ static BwStatement pick_orders = {
 
 static BwStatement request_orders = {
 	.text =
-	"SELECT " ORDER_DATA_COLUMNS ", true, NULL::bigint, false"
+	"SELECT " ORDER_DATA_COLUMNS ", true, NULL::bigint, false, NULL::text"
 	"  FROM bw_requests AS r"
-	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members) AND o.request_id = r.id"
 	" WHERE r.id = $1"
 	" ORDER BY o.id",
 	.nargs = 1,
@@ -264,103 +265,6 @@ static BwStatement close_request = {
 	.argtypes = {INT8OID}
 };
 
-static BwStatement due_searches = {
-	.text =
-	"SELECT o.id, q.server, q.ordered_by, o.account_id, o.quantity,"
-	"       o.partial_allowed, o.criteria ->> 'query',"
-	"       COALESCE((o.criteria ->> 'max_tier')::int, -1)"
-	"  FROM bw_queue AS q"
-	" CROSS JOIN LATERAL ("
-	"  SELECT * FROM bw_orders AS o"
-	"   WHERE o.id = q.order_id AND o.status = 'QUEUED'"
-	"     AND o.home = (SELECT i.home FROM bw_identity AS i) OFFSET 0) AS o"
-	" WHERE q.search AND q.due_at <= now() AND NOT " BW_IN_DOUBT("q")
-	"   AND NOT EXISTS (SELECT FROM bw_pauses AS p"
-	"                    WHERE p.server = q.server"
-	"                      AND p.ordered_by IN ('', q.ordered_by))"
-	" ORDER BY o.id"
-	" LIMIT $1"
-	" FOR NO KEY UPDATE OF q SKIP LOCKED",
-	.nargs = 1,
-	.argtypes = {INT4OID}
-};
-
-static BwStatement next_search = {
-	.text = "SELECT min(due_at) FROM bw_queue WHERE search AND due_at > now()",
-	.nargs = 0
-};
-
-static BwStatement lock_search = {
-	.text =
-	"SELECT FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
-	" WHERE q.order_id = $1 AND q.search AND o.status = 'QUEUED'"
-	" FOR NO KEY UPDATE OF q, o SKIP LOCKED",
-	.nargs = 1,
-	.argtypes = {INT8OID}
-};
-
-static BwStatement search_later = {
-	.text = "UPDATE bw_queue SET due_at = $2 WHERE order_id = $1 AND search",
-	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID}
-};
-
-static BwStatement forget_searches = {
-	.text = "UPDATE bw_queue SET due_at = now() WHERE search AND due_at > now()",
-	.nargs = 0
-};
-
-/* Numbers in the order of the search; none that an open order wants. */
-static BwStatement assign = {
-	.text =
-	"WITH q AS ("
-	" SELECT q.order_id FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
-	"  WHERE q.order_id = $1 AND q.search AND o.status = 'QUEUED'"
-	" FOR NO KEY UPDATE OF q, o),"
-	"f AS ("
-	" SELECT t.tn, row_number() OVER (ORDER BY t.n) AS n"
-	"   FROM unnest($2::text[]) WITH ORDINALITY AS t(tn, n), q"
-	"  WHERE NOT EXISTS (SELECT FROM bw_order_numbers AS x"
-	"                     WHERE x.telephone_number = t.tn AND x.status = 'PENDING')),"
-	"g AS ("
-	" SELECT f.tn FROM f WHERE f.n <= $3"
-	"    AND (SELECT count(*) FROM f) >= CASE WHEN $4 THEN 1 ELSE $3 END),"
-	"n AS ("
-	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
-	" SELECT $1, g.tn FROM g),"
-	"r AS ("
-	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
-	"        customer_order_id, members, quantity)"
-	" SELECT o.home, 'explicit', o.server, o.account_id, o.ordered_by,"
-	"        COALESCE(o.customer_order_id, " BW_NEW_CUSTOMER_ORDER_ID("o.home", "o.id") "),"
-	"        ARRAY[o.id], (SELECT count(*) FROM g)"
-	"   FROM bw_orders AS o WHERE o.id = $1 AND EXISTS (SELECT FROM g)"
-	" RETURNING id),"
-	"u AS ("
-	" UPDATE bw_queue AS q SET search = false, request_id = r.id, due_at = '-infinity'"
-	"   FROM r WHERE q.order_id = $1),"
-	"o AS ("
-	" UPDATE bw_orders AS o SET request_id = r.id FROM r WHERE o.id = $1)"
-	"SELECT (SELECT count(*) FROM g), (SELECT count(*) FROM f)",
-	.nargs = 4,
-	.argtypes = {INT8OID, TEXTARRAYOID, INT4OID, BOOLOID}
-};
-
-static BwStatement refuse_search = {
-	.text =
-	"WITH q AS (DELETE FROM bw_queue WHERE order_id = $1 AND search RETURNING order_id),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT order_id, 'REJECTED', 'reply', $3 FROM q)"
-	"UPDATE bw_orders AS o"
-	"   SET status = 'REJECTED', error_code = $2, error_text = $3,"
-	"       completed_quantity = 0, failed_quantity = o.quantity,"
-	"       closed_at = clock_timestamp()"
-	"  FROM q WHERE o.id = q.order_id",
-	.nargs = 3,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID}
-};
-
 static BwStatement put_off = {
 	.text =
 	"UPDATE bw_queue SET due_at = $4"
@@ -379,9 +283,9 @@ static BwStatement wait_for = {
 };
 
 /*
- * What waited for these orders, and is locked by nobody, is free again, except an order for one number
- * that the first one got: that would only fail.  The first one is named to
- * those who may see it.
+ * What waited for these orders, and is locked by nobody, is free again, except an
+ * order for one number, and with one attempt, that the first one got: that would
+ * only fail.  The first one is named to those who may see it.
  */
 static BwStatement anyone_waits = {
 	.text = "SELECT FROM bw_queue WHERE waits_for = ANY ($1) LIMIT 1",
@@ -401,7 +305,7 @@ static BwStatement release_waiting = {
 	"        bool_or(f.ordered_by = o.ordered_by) AS seen"
 	"   FROM w CROSS JOIN LATERAL ("
 	"    SELECT * FROM bw_orders AS o"
-	"     WHERE o.id = w.order_id AND o.quantity = 1"
+	"     WHERE o.id = w.order_id AND o.quantity = 1 AND o.attempts = 1"
 	"       AND COALESCE(cardinality(w.members), 1) = 1 OFFSET 0) AS o"
 	"  CROSS JOIN LATERAL ("
 	"    SELECT m.telephone_number FROM bw_order_numbers AS m"
@@ -482,13 +386,17 @@ static BwStatement reject = {
 	"r AS ("
 	" UPDATE bw_requests AS r SET state = 'closed', closed_at = clock_timestamp()"
 	"   FROM q WHERE r.id = q.request_id),"
+	"o AS ("
+	" UPDATE bw_orders AS o"
+	"    SET status = " BW_ENDED_STATUS("REJECTED") ", error_text = $4,"
+	"        failed_quantity = o.quantity - o.completed_quantity,"
+	"        closed_at = clock_timestamp()"
+	"   FROM q WHERE o.id = q.order_id"
+	" RETURNING o.id, o.status),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT order_id, 'REJECTED', 'worker', $4 FROM q)"
-	"UPDATE bw_orders AS o SET status = 'REJECTED', error_text = $4,"
-	"       closed_at = clock_timestamp()"
-	"  FROM q WHERE o.id = q.order_id"
-	" RETURNING o.id",
+	" SELECT id, status, 'worker', $4 FROM o)"
+	"SELECT id, status FROM o",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, TEXTOID}
 };
@@ -527,7 +435,7 @@ static BwStatement release_held = {
 	"                       approved, search)"
 	" SELECT h.server, h.ordered_by, h.order_id,"
 	"        CASE WHEN NOT r.shared THEN r.id END, h.quantity, true,"
-	"        o.criteria IS NOT NULL AND NOT o.direct AND r.id IS NULL"
+	"        EXISTS (SELECT FROM bw_searches AS s WHERE s.order_id = h.order_id)"
 	"   FROM h JOIN bw_orders AS o ON o.id = h.order_id"
 	"   LEFT JOIN bw_requests AS r ON r.id = o.request_id),"
 	"e AS ("
@@ -627,15 +535,19 @@ read_order_data(uint64 rows)
 		o->partial_allowed = bw_store_bool(i, 8);
 		o->back_order_requested = bw_store_bool(i, 9);
 		o->direct = bw_store_bool(i, 10);
-		o->npanxx = bw_store_text(i, 11);
+		o->criteria = bw_store_text(i, 11);
 		o->numbers = bw_store_texts(i, 12, &o->number_count);
 		o->reservation_ids = bw_store_texts(i, 13, &o->reservation_count);
 		o->member_count = bw_store_int32(i, 14);
-		o->area_code = bw_store_text(i, 15);
-		o->lca = bw_store_bool(i, 16);
-		o->approved = bw_store_bool(i, 17);
-		o->blocked_by = bw_store_int64(i, 18);
-		o->paused = bw_store_bool(i, 19);
+		o->approved = bw_store_bool(i, 15);
+		o->blocked_by = bw_store_int64(i, 16);
+		o->paused = bw_store_bool(i, 17);
+		if (!o->direct)
+		{
+			o->criteria = bw_store_text(i, 18);
+			/* Of several, some may be there already. */
+			o->quantity = o->number_count;
+		}
 	}
 	return orders;
 }
@@ -853,79 +765,6 @@ bw_store_close_request(int64 request_id)
 	bw_store_run(&close_request, v, NULL);
 }
 
-BwSearchRow *
-bw_store_due_searches(int limit, int *count, TimestampTz *next_due)
-{
-	Datum		v[1] = {Int32GetDatum(limit)};
-	BwSearchRow *rows;
-
-	*count = (int) bw_store_run(&due_searches, v, NULL);
-	rows = palloc0(sizeof(BwSearchRow) * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-	{
-		rows[i].order_id = bw_store_int64(i, 0);
-		rows[i].server = bw_store_text(i, 1);
-		rows[i].ordered_by = bw_store_text(i, 2);
-		rows[i].account_id = bw_store_text(i, 3);
-		rows[i].quantity = bw_store_int32(i, 4);
-		rows[i].partial_allowed = bw_store_bool(i, 5);
-		rows[i].query = bw_store_text(i, 6);
-		rows[i].max_tier = bw_store_int32(i, 7);
-	}
-	bw_store_run(&next_search, NULL, NULL);
-	*next_due = bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
-	return rows;
-}
-
-bool
-bw_store_lock_search(int64 order_id)
-{
-	Datum		v[1] = {Int64GetDatum(order_id)};
-
-	return bw_store_run(&lock_search, v, NULL) > 0;
-}
-
-void
-bw_store_search_later(int64 order_id, TimestampTz at)
-{
-	Datum		v[2] = {Int64GetDatum(order_id), TimestampTzGetDatum(at)};
-
-	bw_store_run(&search_later, v, NULL);
-}
-
-void
-bw_store_forget_searches(void)
-{
-	bw_store_run(&forget_searches, NULL, NULL);
-}
-
-int
-bw_store_assign(int64 order_id, const char *const *numbers, int count,
-				int quantity, bool partial_allowed)
-{
-	Datum		v[4] = {Int64GetDatum(order_id)};
-
-	v[1] = bw_store_text_array(numbers, count);
-	v[2] = Int32GetDatum(quantity);
-	v[3] = BoolGetDatum(partial_allowed);
-	bw_store_run(&assign, v, NULL);
-	return bw_store_int64(0, 0) > 0 ? (int) bw_store_int64(0, 0)
-		: -(int) bw_store_int64(0, 1);
-}
-
-void
-bw_store_refuse_search(int64 order_id, const char *code, const char *text)
-{
-	Datum		v[3] = {Int64GetDatum(order_id)};
-	bool		nulls[3] = {false};
-
-	nulls[1] = code == NULL;
-	if (code != NULL)
-		v[1] = CStringGetTextDatum(code);
-	v[2] = CStringGetTextDatum(text);
-	bw_store_run(&refuse_search, v, nulls);
-}
-
 void
 bw_store_put_off(const BwGroup *group, int64 order_id, TimestampTz due_at)
 {
@@ -989,11 +828,26 @@ bw_store_hold(const BwGroup *group, const int64 *order_ids, int ids,
 	return take_from_queue(&hold, group, order_ids, ids, reason, count);
 }
 
-int64 *
+BwEnded *
 bw_store_reject(const BwGroup *group, const int64 *order_ids, int ids,
 				const char *error_text, int *count)
 {
-	return take_from_queue(&reject, group, order_ids, ids, error_text, count);
+	(void) take_from_queue(&reject, group, order_ids, ids, error_text, count);
+	return bw_store_ended(*count);
+}
+
+BwEnded *
+bw_store_ended(uint64 rows)
+{
+	BwEnded    *ended = palloc(sizeof(BwEnded) * Max(rows, 1));
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		ended[i].order_id = bw_store_int64(i, 0);
+		if (!bw_order_status_parse(bw_store_text(i, 1), &ended[i].status))
+			elog(ERROR, "unrecognized order status");
+	}
+	return ended;
 }
 
 int64 *

@@ -15,6 +15,7 @@
 
 #include "bandwidth.h"
 
+#include "order.h"
 #include "store.h"
 
 /* Orders of one server and role that can be sent. */
@@ -44,14 +45,14 @@ typedef struct BwOrderData
 	bool		partial_allowed;
 	bool		back_order_requested;
 	bool		direct;
-	char	   *npanxx;			/* of an order by criteria, as the next two */
+	char	   *criteria;		/* of a direct order; or, of one that may
+								 * share a request, how its numbers were
+								 * found; or NULL */
 	char	  **numbers;
 	int			number_count;
 	char	  **reservation_ids;
 	int			reservation_count;
 	int			member_count;	/* of its request */
-	char	   *area_code;
-	bool		lca;
 	bool		approved;		/* bw_approve(), or claimed once before */
 	bool		paused;			/* its group is, see bw_store_pauses() */
 	int64		blocked_by;		/* order under way for its number, 0: none */
@@ -71,45 +72,6 @@ extern BwOrderData *bw_store_pick_orders(const BwGroup *group,
 
 /* The members of one request, for sending it again. */
 extern BwOrderData *bw_store_request_orders(int64 request_id, int *count);
-
-/* An order by criteria that needs numbers first. */
-typedef struct BwSearchRow
-{
-	int64		order_id;
-	char	   *server;
-	char	   *ordered_by;
-	char	   *account_id;
-	int			quantity;
-	bool		partial_allowed;
-	char	   *query;			/* of availableNumbers, percent-encoded */
-	int			max_tier;		/* -1: any */
-} BwSearchRow;
-
-/* Those whose time has come, and when the next one's has. */
-extern BwSearchRow *bw_store_due_searches(int limit, int *count,
-										  TimestampTz *next_due);
-
-/*
- * Lock an order that a search was made for; false: it waits for none any more,
- * or somebody has locked it.
- */
-extern bool bw_store_lock_search(int64 order_id);
-extern void bw_store_search_later(int64 order_id, TimestampTz at);
-
-/* No search is under way: all that wait are due. */
-extern void bw_store_forget_searches(void);
-
-/*
- * Give the order "quantity" of these numbers that no other open order wants,
- * fewer if that is allowed, and a request, and queue it.  Returns how many it
- * got; zero or negative: nothing was done, and minus that many there were.
- */
-extern int	bw_store_assign(int64 order_id, const char *const *numbers, int count,
-							int quantity, bool partial_allowed);
-
-/* The search says that the order cannot be. */
-extern void bw_store_refuse_search(int64 order_id, const char *code,
-								   const char *text);
 
 /* One POST about to be sent. */
 typedef struct BwClaim
@@ -157,13 +119,25 @@ extern int64 *bw_store_release_waiting(const int64 *final_ids, int final_count,
 /* Orders that have ended while others still wait for them. */
 extern int64 *bw_store_ended_blockers(int *count);
 
-/* From the queue to HELD, "approval" or "day limit", or to REJECTED. */
+/* Orders that have ended, with what they are now. */
+typedef struct BwEnded
+{
+	int64		order_id;
+	BwOrderStatus status;
+} BwEnded;
+
+/* From the last result: ids and states. */
+extern BwEnded *bw_store_ended(uint64 rows);
+
+/* From the queue to REJECTED, or PARTIAL if some of it is there. */
+extern BwEnded *bw_store_reject(const BwGroup *group, const int64 *order_ids,
+								int ids, const char *error_text, int *count);
+
+/* From the queue to HELD, "approval" or "day limit". */
 extern int64 *bw_store_hold(const BwGroup *group, const int64 *order_ids,
 							int ids, const char *reason, int *count);
 extern int64 *bw_store_hold_group(const BwGroup *group, const char *reason,
 								  int limit, int *count);
-extern int64 *bw_store_reject(const BwGroup *group, const int64 *order_ids,
-							  int ids, const char *error_text, int *count);
 
 /* Back into the queue: held orders of up to "room" numbers in all. */
 extern int64 *bw_store_release_held(const char *server, int64 room, int *count);

@@ -138,7 +138,8 @@ static BwStatement request_numbers = {
 	.text =
 	"SELECT array_agg(n.telephone_number)"
 	"  FROM bw_requests AS r"
-	"  JOIN bw_order_numbers AS n ON n.order_id = ANY (r.members)"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members) AND o.request_id = r.id"
+	"  JOIN bw_order_numbers AS n ON n.order_id = o.id AND n.attempt = o.attempts_used"
 	" WHERE r.id = $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
@@ -154,11 +155,21 @@ static BwStatement bound_elsewhere = {
 	.argtypes = {INT8OID, TEXTARRAYOID}
 };
 
+/*
+ * Another timeline may have sent more for an order than we know of, if it sent
+ * its request; a number of ours beside that would be one too many.
+ */
 static BwStatement lock_members = {
 	.text =
 	"SELECT r.id, o.id, o.status, o.quantity, o.direct,"
 	"       (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)"
-	"          FROM bw_order_numbers AS n WHERE n.order_id = o.id)"
+	"          FROM bw_order_numbers AS n"
+	"         WHERE n.order_id = o.id AND n.attempt = o.attempts_used"
+	"           AND o.request_id = r.id),"
+	"       o.partial_allowed, o.request_id IS DISTINCT FROM r.id,"
+	"       o.attempts_used < o.attempts AND NOT o.direct AND o.kind = 'order'"
+	"       AND r.id > (SELECT i.requests_before FROM bw_identity AS i),"
+	"       CASE WHEN o.attempts_used > 1 THEN o.completed_quantity ELSE 0 END"
 	"  FROM bw_requests AS r"
 	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
 	" WHERE r.id = ANY ($1)"
@@ -444,6 +455,10 @@ bw_store_lock_members(const int64 *request_ids, int ids, int *count)
 		m->quantity = bw_store_int32(i, 3);
 		m->direct = bw_store_bool(i, 4);
 		m->numbers = bw_store_texts(i, 5, &m->number_count);
+		m->partial_allowed = bw_store_bool(i, 6);
+		m->left = bw_store_bool(i, 7);
+		m->may_substitute = bw_store_bool(i, 8);
+		m->completed_before = bw_store_int32(i, 9);
 	}
 	return members;
 }

@@ -111,7 +111,12 @@ typedef struct BwMember
 	BwOrderStatus status;
 	int			quantity;
 	bool		direct;
-	char	  **numbers;
+	bool		partial_allowed;
+	bool		left;			/* another request carries it now */
+	bool		may_substitute; /* it has attempts left, see
+								 * bw_store_substitute() */
+	int			completed_before;	/* by earlier requests */
+	char	  **numbers;		/* that this request asks for */
 	int			number_count;
 } BwMember;
 

@@ -24,7 +24,10 @@
 /* True if it was another one.  The first timeline of a cluster follows none. */
 static BwStatement note_timeline = {
 	.text =
-	"UPDATE bw_identity AS i SET timeline = $1"
+	"UPDATE bw_identity AS i"
+	"   SET timeline = $1,"
+	"       requests_before = CASE WHEN COALESCE(old.timeline, 1) = $1 THEN old.requests_before"
+	"                         ELSE COALESCE((SELECT max(r.id) FROM bw_requests AS r), 0) END"
 	"  FROM bw_identity AS old"
 	" WHERE i.timeline IS DISTINCT FROM $1"
 	" RETURNING COALESCE(old.timeline, 1) <> $1",

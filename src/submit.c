@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "criteria.h"
 #include "echo.h"
 #include "group.h"
 #include "guards.h"
@@ -37,6 +38,9 @@ typedef struct Submission
 	char	   *body;
 	bool		own_place;		/* site and peer are the server's own */
 	int			quantity;
+	bool		errors_read;
+	BwReplyErrors errors;		/* of a refusal; freed with the task */
+	MemoryContextCallback guard;
 } Submission;
 
 /* Tasks whose outcomes are recorded in one transaction. */
@@ -66,6 +70,7 @@ static void settle_outcome(BwWork *work, BwTask *task,
 						   const BwRequestRow *request, BwSettlement *item);
 static bool settle_refusal(BwTask *task, const BwRequestRow *request,
 						   BwSettlement *item);
+static const BwReplyErrors *refusal_errors(BwTask *task);
 static void settle_reply(BwTask *task, BwSettlement *item);
 
 int
@@ -120,17 +125,34 @@ is_own_place(const BwServer *server, const BwOrderData *order)
 		same_text(server->peer_id, order->peer_id);
 }
 
-/* Bandwidth's own search-and-order types ("Order types"). */
+/*
+ * Bandwidth's own search-and-order types ("Order types").  EnableLCA is true
+ * by default, and then buys in the neighbourhood: it is sent wherever it can be.
+ */
 static void
 add_criteria(BwOrderBody *body, const BwOrderData *order)
 {
+	BwCriteria	criteria;
+	const BwSearch *search = &criteria.search;
+
+	bw_criteria_from_json(order->criteria, &criteria);
+	body->type = bw_criteria_order_type(search);
 	body->quantity = order->quantity;
-	body->area_code = order->area_code;
-	body->npanxx = order->npanxx;
-	body->type = order->npanxx != NULL ? "NPANXXSearchAndOrderType"
-		: "AreaCodeSearchAndOrderType";
-	if (order->npanxx != NULL)
-		body->enable_lca = order->lca;
+	body->area_code = search->area_code;
+	body->npanxx = search->npanxx;
+	body->npanxxx = search->npanxxx;
+	body->rate_center = search->rate_center;
+	body->city = search->city;
+	body->state = search->state;
+	body->zip = search->zip;
+	body->lata = search->lata;
+	body->local_vanity = search->local_vanity;
+	body->toll_free_vanity = search->toll_free_vanity;
+	body->toll_free_wildcard_pattern = search->toll_free_wildcard_pattern;
+	if (search->local_vanity != NULL)
+		body->ends_in = search->ends_in == 1;
+	if (bw_criteria_has_lca(search))
+		body->enable_lca = search->lca == 1;
 }
 
 /*
@@ -406,7 +428,34 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 			break;
 	}
 	item->status = BW_ORDER_REJECTED;
+	item->errors = refusal_errors(task);
 	return false;
+}
+
+static void
+free_errors(void *arg)
+{
+	bw_xml_free_errors(arg);
+}
+
+/* Everything that the refusal says, as long as the task lives. */
+static const BwReplyErrors *
+refusal_errors(BwTask *task)
+{
+	Submission *submission = task->detail;
+	const BwHttpReply *http = bw_call_outcome(task->call)->reply;
+	BwXmlProblem problem;
+
+	if (!submission->errors_read && http != NULL)
+	{
+		submission->guard.func = free_errors;
+		submission->guard.arg = &submission->errors;
+		MemoryContextRegisterResetCallback(task->cxt, &submission->guard);
+		submission->errors_read = true;
+		(void) bw_xml_decode_errors(http->body, http->body_len, &submission->errors,
+									&problem);
+	}
+	return &submission->errors;
 }
 
 /* A 2xx: the order exists, also when its body cannot be read. */

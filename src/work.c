@@ -83,6 +83,12 @@ bw_work_moved(BwWork *work, List *moved)
 		if ((work->waiting && bw_order_is_final(copy->status)) ||
 			copy->status == BW_ORDER_QUEUED)
 			work->submit_at = GetCurrentTimestamp();
+		/* Some of its numbers were not to be had. */
+		if (copy->status == BW_ORDER_QUEUED)
+		{
+			work->search_at = work->submit_at;
+			work->spending_changed = true;
+		}
 	}
 	MemoryContextSwitchTo(old);
 }

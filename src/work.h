@@ -58,10 +58,14 @@ typedef struct BwWork
 	TimestampTz inbox_at;
 	TimestampTz subscriptions_at;
 	TimestampTz doubts_at;
+	TimestampTz write_backs_at;
 
+	List	   *searches;		/* Search *: what is searched for */
+	TimestampTz look_at;		/* not before, for what is to be searched for */
 	List	   *groups;			/* BwGroupState *: back-off, coalescing */
 	struct BwGroupState *last_group;	/* that had something to send */
 	List	   *spending;		/* Spending *: numbers of the last 24 hours */
+	bool		spending_changed;	/* numbers were given back: add up anew */
 	bool		waiting;		/* orders may wait for others to end */
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
 	int			error_code;		/* of the last transaction that failed */
@@ -71,6 +75,7 @@ typedef struct BwWork
 	MemoryContext callers_cxt;
 	bool		callbacks_come; /* a callback was believed since start */
 	List	   *subscribing;	/* BwTask *: one call for each subscription */
+	struct BackgroundWorkerHandle *provisioner; /* NULL: none was started */
 	int			check_interval_s;	/* of the last comparison; 0: none yet */
 	bool		keys_changed;	/* credentials of callbacks: load them anew */
 	bool		certificate_changed;	/* look at what pins it */

@@ -10,9 +10,7 @@
  *	  it leaves.  DROP tells it so; the others only show by a lock on the
  *	  database, for which it looks every two seconds;
  *	- DROP EXTENSION: it leaves;
- *	- settings of the database that would make its commits a lie or its
- *	  transactions fail (synchronous_commit, read-only, time-outs, ...): they
- *	  are overridden at start.
+ *	- settings of the database that it cannot work with (background.c).
  *
  * It starts as the bootstrap superuser and does all its work as the owner of
  * the extension's tables (store.c).
@@ -40,6 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "api.h"
+#include "background.h"
 #include "bulk.h"
 #include "claim.h"
 #include "close.h"
@@ -49,6 +48,7 @@
 #include "keys.h"
 #include "listener.h"
 #include "port.h"
+#include "provisioner.h"
 #include "receive.h"
 #include "reconcile.h"
 #include "registry.h"
@@ -57,7 +57,6 @@
 #include "store.h"
 #include "store_notifications.h"
 #include "store_orders.h"
-#include "store_queue.h"
 #include "store_queue.h"
 #include "store_requests.h"
 #include "submit.h"
@@ -97,9 +96,9 @@ typedef struct Clock
 } Clock;
 
 static void start(Oid database);
-static void leave_port(int code, Datum arg);
+static void leave(int code, Datum arg);
 static void give_memory_back(void);
-static void override_settings(void);
+static void override_planner(void);
 static void check_identity(BwWork *work, void *arg);
 static void prepare(BwWork *work, void *arg);
 static void main_loop(BwWork *work);
@@ -129,7 +128,7 @@ bw_worker_main(Datum main_arg)
 	work->api = bw_api_create(work->cxt, MAX_SOCKETS);
 	work->keys_changed = true;
 	work->waiting = true;
-	before_shmem_exit(leave_port, PointerGetDatum(work));
+	before_shmem_exit(leave, PointerGetDatum(work));
 	MemoryContextSwitchTo(work->lap);
 	/* Else the launcher starts the next one after a while. */
 	if (!bw_work_transaction(work, prepare, NULL, "starting"))
@@ -140,12 +139,13 @@ bw_worker_main(Datum main_arg)
 
 /* Before the slot is given back: the next worker wants the port at once. */
 static void
-leave_port(int code, Datum arg)
+leave(int code, Datum arg)
 {
 	BwWork	   *work = (BwWork *) DatumGetPointer(arg);
 
 	if (work->listener != NULL)
 		bw_listener_leave_port(work->listener);
+	bw_provisioner_stop(work);
 }
 
 static void
@@ -160,7 +160,8 @@ start(Oid database)
 	if (!bw_registry_worker_enter(database))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	override_settings();
+	bw_background_settings();
+	override_planner();
 	StartTransactionCommand();
 	installed = bw_store_installed();
 	CommitTransactionCommand();
@@ -182,22 +183,11 @@ give_memory_back(void)
 #endif
 }
 
-/* What ALTER DATABASE may have set, and we cannot work with. */
+/* Our tables fill and empty faster than statistics follow. */
 static void
-override_settings(void)
+override_planner(void)
 {
 	static const char *const settings[][2] = {
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_deferrable", "off"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "1s"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"row_security", "on"},
-		{"session_replication_role", "origin"},
-		{"search_path", "pg_catalog, pg_temp"},
-		{"client_min_messages", "warning"},
-		/* Our tables fill and empty faster than statistics follow. */
 		{"plan_cache_mode", "force_generic_plan"},
 		{"enable_seqscan", "off"},
 		{"enable_hashjoin", "off"},
@@ -207,9 +197,6 @@ override_settings(void)
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	/* "Claimed" and "stored" must be true after a crash. */
-	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
-		SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*
@@ -240,7 +227,6 @@ prepare(BwWork *work, void *arg)
 	if (work->fenced)
 		return;
 	bw_store_forget_sends();
-	bw_store_forget_searches();
 	bw_timeline_check(work);
 }
 
@@ -344,6 +330,7 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	sooner(&timeout, work->inbox_at);
 	sooner(&timeout, work->subscriptions_at);
 	sooner(&timeout, work->doubts_at);
+	sooner(&timeout, work->write_backs_at);
 	other = bw_api_timeout_ms(work->api);
 	if (other >= 0)
 		timeout = Min(timeout, other);
@@ -420,6 +407,8 @@ look_at(BwWork *work, Clock *clock, int topics)
 		work->inbox_at = now;
 	if (topics & BW_TOPIC_SUBSCRIPTIONS)
 		work->subscriptions_at = now;
+	if (topics & BW_TOPIC_WRITE_BACKS)
+		work->write_backs_at = now;
 }
 
 /* Nothing new is begun. */
@@ -428,6 +417,7 @@ rest(BwWork *work)
 {
 	work->submit_at = work->search_at = work->reconcile_at = DT_NOEND;
 	work->inbox_at = work->subscriptions_at = work->doubts_at = DT_NOEND;
+	work->write_backs_at = DT_NOEND;
 }
 
 /* What somebody waits for first: orders on their way out. */
@@ -474,6 +464,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	if (work->doubts_at <= now)
 		bw_timeline_lap(work);
+	if (work->write_backs_at <= now)
+		bw_provisioner_lap(work);
 	if (clock->cleaning_at <= now)
 	{
 		clock->cleaning_at = TimestampTzPlusMilliseconds(now, CLEANING_MS);

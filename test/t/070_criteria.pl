@@ -61,6 +61,42 @@ $id = order_search("area_code => '919', direct => true");
 wait_for_all($node);
 is(field($id, 'status'), 'COMPLETE', 'a direct order whose reply was lost is adopted');
 
+# --- each type ---
+foreach my $case (
+	[ "area_code => '919'" => 'AreaCodeSearchAndOrderType', '<AreaCode>919</AreaCode>', qr/^919/ ],
+	[ "npanxx => '919204', lca => true" => 'NPANXXSearchAndOrderType', '<NpaNxx>919204</NpaNxx>', qr/^919/ ],
+	[ "rate_center => 'RALEIGH', state => 'NC'" => 'RateCenterSearchAndOrderType', '<RateCenter>RALEIGH</RateCenter>', qr/^(919|984)2/ ],
+	[ "state => 'NC'" => 'StateSearchAndOrderType', '<State>NC</State>', qr/^\d{10}$/ ],
+	[ "city => 'RALEIGH', state => 'NC'" => 'CitySearchAndOrderType', '<City>RALEIGH</City>', qr/^(919|984)2/ ],
+	[ "zip => '27601'" => 'ZIPSearchAndOrderType', '<Zip>27601</Zip>', qr/^919/ ],
+	[ "lata => '426'" => 'CombinedSearchAndOrderType', '<LATA>426</LATA>', qr/^\d{10}$/ ],
+	[ "toll_free_vanity => '2000'" => 'TollFreeVanitySearchAndOrderType', '<TollFreeVanity>2000</TollFreeVanity>', qr/^8\d\d.*2000/ ],
+	[ "toll_free_wildcard_pattern => '83*'" => 'TollFreeWildCharSearchAndOrderType', '<TollFreeWildCardPattern>83*</TollFreeWildCardPattern>', qr/^83/ ],
+	[ "npanxxx => '9192042'" => 'CombinedSearchAndOrderType', '<NpaNxxX>9192042</NpaNxxX>', qr/^9192042/ ],
+	[ "area_code => '919', zip => '27601'" => 'CombinedSearchAndOrderType', '<AreaCode>919</AreaCode>', qr/^919/ ],
+	[ "area_code => '919', local_vanity => '2047', ends_in => false" => 'CombinedSearchAndOrderType', '<LocalVanity>2047</LocalVanity>', qr/^919.*2047/ ])
+{
+	my ($criteria, $type, $element, $like) = @$case;
+
+	foreach my $direct ('true', 'false')
+	{
+		$id = order_search("$criteria, direct => $direct, partial_allowed => true");
+		wait_for_all($node);
+		is(field($id, 'status'), 'COMPLETE', "$criteria, direct: $direct") or diag(field($id, "concat_ws(' ', error_code, error_text)"));
+		like(sql("SELECT telephone_number FROM bw_order_numbers WHERE order_id = $id"), $like, 'got what was wanted');
+		$body = (posts())[-1]->{body};
+		like($body, $direct eq 'true' ? qr{<$type>.*\Q$element\E.*<Quantity>1</Quantity>.*</$type>}s : qr/<ExistingTelephoneNumberOrderType>/,
+			$direct eq 'true' ? "as $type" : 'as a number');
+		like($body, $criteria =~ /lca/ ? qr{<EnableLCA>true<} : qr{<EnableLCA>false<}, 'EnableLCA is sent')
+			if $direct eq 'true' && $criteria =~ /npanxx|rate_center/;
+	}
+}
+$id = order_search("area_code => '919', max_tier => 0, quantity => 3");
+wait_for_all($node);
+is(field($id, "status || criteria::text"), 'COMPLETE{"max_tier": 0, "area_code": "919"}', 'max_tier');
+is(sql("SELECT count(*) FROM bw_order_numbers AS n, bw_search(area_code => '919', quantity => 5000) AS s
+	WHERE n.order_id = $id AND s.telephone_number = n.telephone_number AND s.tier > 0"), 0, 'bounds the price');
+
 # --- Bandwidth repeats the order, and what it lost shows ---
 is(sql("SELECT count(*) FROM bw_orders WHERE warning IS NOT NULL"), 0, 'what came back was what was sent');
 foreach my $case ([ 'Quantity', qr/^Bandwidth understood the order otherwise: Quantity: sent was 1, it is missing$/ ],
@@ -122,7 +158,11 @@ is(sql("SELECT bw_close_order($id)"), 'f', 'and is closed once');
 
 # --- refused arguments ---
 foreach my $case ([ "npanxx => '919', quantity => 1" => qr/npanxx/ ], [ "quantity => 0, npanxx => '919200'" => qr/quantity/ ],
-	[ "quantity => 1" => qr/./ ], [ "npanxx => '919200', direct => true, max_tier => 0" => qr/max_tier/ ])
+	[ "quantity => 1" => qr/./ ], [ "city => 'RALEIGH'" => qr/state/ ], [ "rate_center => 'RALEIGH'" => qr/state/ ],
+	[ "local_vanity => '2047', direct => true" => qr/area_code/ ], [ "area_code => '919', npanxx => '919200'" => qr/npanxx|area_code/ ],
+	[ "npanxx => '919200', direct => true, back_order_requested => true" => qr/back/ ], [ "area_code => '919', direct => true, attempts => 2" => qr/attempts/ ],
+	[ "area_code => '919', back_order_requested => true" => qr/direct/ ],
+	[ "npanxx => '919200', direct => true, max_tier => 0" => qr/max_tier/ ])
 {
 	my ($arguments, $like) = @$case;
 	my $error = ($node->psql('postgres', "SELECT bw_order_search($arguments)"))[2];

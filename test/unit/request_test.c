@@ -651,9 +651,10 @@ test_accepted_order_searches(void)
 	{
 		BwOrderOptions options = OPTIONS(.back_order_requested = cases[i].back_order);
 		BwProblem	problem = {0};
+		int			tier = i % 6;
 
-		if (!ok(bw_order_search_check(&cases[i].criteria, &options, cases[i].direct, cases[i].max_tier,
-									  &problem), "accepted: %s", cases[i].what))
+		if (!ok(bw_order_search_check(&cases[i].criteria, &options, cases[i].direct,
+									  cases[i].max_tier ? &tier : NULL, &problem), "accepted: %s", cases[i].what))
 			printf("# %s\n", problem.message);
 	}
 }
@@ -663,11 +664,29 @@ refused_order_search(BwSearch criteria, BwOrderOptions options, bool direct, boo
 					 const char *message, const char *hint)
 {
 	BwProblem	problem = {0};
+	int			tier = 0;
 
-	if (!ok(!bw_order_search_check(&criteria, &options, direct, max_tier, &problem), "refused: %s", message))
+	if (!ok(!bw_order_search_check(&criteria, &options, direct, max_tier ? &tier : NULL, &problem),
+			"refused: %s", message))
 		return;
 	is_str(problem.message, message, "message");
 	is_str(problem.hint, hint, "hint");
+}
+
+static void
+refused_tier(int tier)
+{
+	BwSearch	criteria = SEARCH(.npanxx = "540551");
+	BwOrderOptions options = OPTIONS();
+	BwProblem	problem = {0};
+	char		message[60];
+
+	snprintf(message, sizeof(message), "max_tier %d is out of range", tier);
+	if (ok(!bw_order_search_check(&criteria, &options, false, &tier, &problem), "refused: %s", message))
+	{
+		is_str(problem.message, message, "message");
+		is_str(problem.detail, "Tiers are numbered from 0 to 5.", "detail");
+	}
 }
 
 static void
@@ -702,6 +721,11 @@ test_refused_order_searches(void)
 						 "back_order_requested cannot be combined with local_vanity", back_order);
 	refused_order_search((BwSearch) SEARCH(.toll_free_vanity = "CALL"), waiting, true, false,
 						 "back_order_requested cannot be combined with toll_free_vanity", back_order);
+
+	refused_order_search((BwSearch) SEARCH(.npanxx = "540551"), (BwOrderOptions) OPTIONS(.attempts = 2), true, false,
+						 "direct cannot be combined with attempts", direct);
+	refused_tier(-1);
+	refused_tier(6);
 
 	/* what holds for searches and for orders holds here too */
 	refused_order_search((BwSearch) SEARCH(.quantity = 1), plain, false, false,

@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * place.c
+ *	  Orders are checked and written down, in the caller's transaction and in
+ *	  the name of the current role.
+ *
+ * src/place.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "functions.h"
+#include "place.h"
+#include "registry.h"
+#include "store.h"
+#include "store_orders.h"
+
+static void begin(BwNewOrder *order, const BwServer *server,
+				  const BwOrderOptions *options, const BwProvision *for_row);
+static void insert(const BwNewOrder *order, BwPlaced *placed);
+static Datum number_array(const BwNumber *numbers, int count);
+static void check_search(const BwSearchOrder *wanted);
+
+void
+bw_place_numbers_order(const BwNumbersOrder *wanted, BwPlaced *placed)
+{
+	const BwOrderOptions *options = &wanted->options;
+	int			count = wanted->count;
+	BwNewOrder	order;
+	BwProblem	problem;
+
+	placed->count = count;
+	placed->numbers = palloc(sizeof(BwNumber) * Max(count, 1));
+	if (!bw_order_check(wanted->numbers, count, options, placed->numbers,
+						palloc(sizeof(int) * Max(count, 1)), &problem))
+		bw_problem_raise(&problem);
+	bw_check_guards(wanted->server, options, count);
+
+	begin(&order, wanted->server, options, wanted->for_row);
+	order.quantity = count;
+	order.idempotency_key = wanted->idempotency_key;
+	order.tag = wanted->tag;
+	order.reservation_ids = wanted->reservation_ids;
+	order.has_numbers = true;
+	order.numbers = number_array(placed->numbers, count);
+	order.own_request = count > 1 || options->name != NULL ||
+		options->customer_order_id != NULL || wanted->reservation_ids != 0;
+	insert(&order, placed);
+}
+
+void
+bw_place_search_order(const BwSearchOrder *wanted, BwPlaced *placed)
+{
+	BwNewOrder	order;
+
+	placed->count = 0;
+	placed->numbers = NULL;
+	check_search(wanted);
+	begin(&order, wanted->server, &wanted->options, wanted->for_row);
+	order.quantity = wanted->criteria.search.quantity;
+	order.idempotency_key = wanted->idempotency_key;
+	order.tag = wanted->tag;
+	order.criteria = bw_criteria_to_json(&wanted->criteria);
+	order.direct = wanted->direct;
+	order.own_request = order.direct;
+	insert(&order, placed);
+}
+
+/* What all orders have. */
+static void
+begin(BwNewOrder *order, const BwServer *server, const BwOrderOptions *options,
+	  const BwProvision *for_row)
+{
+	memset(order, 0, sizeof(BwNewOrder));
+	order->server = server->name;
+	order->account_id = server->account_id;
+	order->ordered_by = GetUserNameFromId(GetUserId(), false);
+	order->status = server->ordering == BW_ORDERING_HOLD ? BW_ORDER_HELD : BW_ORDER_QUEUED;
+	order->site_id = options->site_id;
+	order->peer_id = options->peer_id;
+	order->name = options->name;
+	order->customer_order_id = options->customer_order_id;
+	order->partial_allowed = options->partial_allowed;
+	order->back_order_requested = options->back_order_requested;
+	order->attempts = options->attempts;
+	order->for_row = for_row;
+}
+
+static void
+insert(const BwNewOrder *order, BwPlaced *placed)
+{
+	BwStoreScope scope;
+	bool		row_waits;
+
+	bw_store_enter(&scope);
+	placed->id = bw_store_insert_order(order, &row_waits);
+	placed->is_new = placed->id != 0;
+	if (!placed->is_new && !row_waits)
+		placed->id = bw_store_same_order(order);
+	bw_store_leave(&scope);
+	placed->status = order->status;
+	if (placed->is_new)
+		bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
+}
+
+static Datum
+number_array(const BwNumber *numbers, int count)
+{
+	const char **texts = palloc(sizeof(char *) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		texts[i] = numbers[i].digits;
+	return bw_store_text_array(texts, count);
+}
+
+static void
+check_search(const BwSearchOrder *wanted)
+{
+	const BwSearch *search = &wanted->criteria.search;
+	BwProblem	problem;
+
+	if (!bw_order_search_check(search, &wanted->options, wanted->direct,
+							   wanted->has_max_tier ? &wanted->criteria.max_tier : NULL,
+							   &problem))
+		bw_problem_raise(&problem);
+	bw_check_guards(wanted->server, &wanted->options, search->quantity);
+}

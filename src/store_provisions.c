@@ -1,0 +1,207 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_provisions.c
+ *	  Statements on bw_provisions: rows of users' tables that wait for the
+ *	  outcome of an order.
+ *
+ * src/store_provisions.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "store_provisions.h"
+
+static AttrNumber *read_columns(uint64 row, int column);
+static BwProvision *read_provision(void);
+
+#define PROVISION_COLUMNS \
+	"p.order_id, p.relation, p.key, p.key_columns, p.key_values," \
+	" p.number_column, p.status_column, p.error_column, p.e164," \
+	" p.number_before, p.tries, o.ordered_by, o.status," \
+	" (SELECT n.telephone_number FROM bw_order_numbers AS n" \
+	"   WHERE n.order_id = o.id AND n.status = 'COMPLETE' LIMIT 1)," \
+	" CASE WHEN o.error_text IS NOT NULL" \
+	"      THEN concat_ws(': ', o.error_code, o.error_text) END," \
+	" o.write_back_error "
+
+static BwStatement provision = {
+	.text =
+	"SELECT " PROVISION_COLUMNS
+	"  FROM bw_provisions AS p JOIN bw_orders AS o ON o.id = p.order_id"
+	" WHERE p.order_id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement end_provision = {
+	.text = "DELETE FROM bw_provisions WHERE order_id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement write_back_due = {
+	.text = "UPDATE bw_provisions SET due_at = now() WHERE order_id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+/* Rows of a copy of the database are nobody's to write. */
+static BwStatement next_write_back = {
+	.text =
+	"WITH due AS MATERIALIZED ("
+	" SELECT order_id FROM bw_provisions WHERE due_at <= now()"
+	"  ORDER BY due_at LIMIT 1"
+	" FOR NO KEY UPDATE SKIP LOCKED),"
+	"p AS ("
+	" UPDATE bw_provisions AS p"
+	"    SET due_at = now() + $1 * interval '1 ms', tries = p.tries + 1"
+	"   FROM due WHERE p.order_id = due.order_id"
+	" RETURNING p.*)"
+	"SELECT " PROVISION_COLUMNS
+	"  FROM p JOIN bw_orders AS o ON o.id = p.order_id",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement write_backs_due = {
+	.text = "SELECT min(due_at) FROM bw_provisions WHERE due_at IS NOT NULL",
+	.nargs = 0
+};
+
+static BwStatement written_back = {
+	.text =
+	"WITH p AS (DELETE FROM bw_provisions WHERE order_id = $1)"
+	"UPDATE bw_orders SET write_back_error = $2,"
+	"       written_back_at = CASE WHEN $2 IS NULL THEN now() END"
+	" WHERE id = $1",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID}
+};
+
+static BwStatement write_back_failed = {
+	.text =
+	"WITH p AS (UPDATE bw_provisions SET due_at = $3 WHERE order_id = $1)"
+	"UPDATE bw_orders SET write_back_error = $2"
+	" WHERE id = $1 AND write_back_error IS DISTINCT FROM $2",
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static AttrNumber *
+read_columns(uint64 row, int column)
+{
+	bool		isnull;
+	ArrayType  *array = DatumGetArrayTypeP(bw_store_datum(row, column, &isnull));
+	Datum	   *items;
+	AttrNumber *columns;
+	int			count;
+
+	deconstruct_array(array, INT2OID, sizeof(int16), true, TYPALIGN_SHORT,
+					  &items, NULL, &count);
+	columns = palloc(sizeof(AttrNumber) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		columns[i] = DatumGetInt16(items[i]);
+	return columns;
+}
+
+static AttrNumber
+read_column(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt16(bw_store_datum(row, column, &isnull));
+}
+
+/* The first row of the last result. */
+static BwProvision *
+read_provision(void)
+{
+	BwProvision *p = palloc0(sizeof(BwProvision));
+	bool		isnull;
+
+	p->order_id = bw_store_int64(0, 0);
+	p->row.relation = DatumGetObjectId(bw_store_datum(0, 1, &isnull));
+	p->key = bw_store_text(0, 2);
+	p->row.key_columns = read_columns(0, 3);
+	p->row.key_values = bw_store_texts(0, 4, &p->row.key_count);
+	p->number_column = read_column(0, 5);
+	p->status_column = read_column(0, 6);
+	p->error_column = read_column(0, 7);
+	p->e164 = bw_store_bool(0, 8);
+	p->number_before = bw_store_text(0, 9);
+	p->tries = bw_store_int32(0, 10);
+	p->ordered_by = bw_store_text(0, 11);
+	if (!bw_order_status_parse(bw_store_text(0, 12), &p->status))
+		elog(ERROR, "unrecognized order status");
+	p->number = bw_store_text(0, 13);
+	p->error = bw_store_text(0, 14);
+	p->write_back_error = bw_store_text(0, 15);
+	return p;
+}
+
+BwProvision *
+bw_store_provision(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	return bw_store_run(&provision, v, NULL) > 0 ? read_provision() : NULL;
+}
+
+void
+bw_store_end_provision(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	bw_store_run(&end_provision, v, NULL);
+}
+
+void
+bw_store_write_back_due(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	bw_store_run(&write_back_due, v, NULL);
+}
+
+BwProvision *
+bw_store_next_write_back(int patience_ms, TimestampTz *next_due)
+{
+	Datum		v[1] = {Int32GetDatum(patience_ms)};
+
+	if (bw_store_run(&next_write_back, v, NULL) > 0)
+		return read_provision();
+	*next_due = bw_store_write_backs_due();
+	return NULL;
+}
+
+TimestampTz
+bw_store_write_backs_due(void)
+{
+	bw_store_run(&write_backs_due, NULL, NULL);
+	return bw_store_is_null(0, 0) ? DT_NOEND : bw_store_time(0, 0);
+}
+
+void
+bw_store_written_back(int64 order_id, const char *why_not)
+{
+	Datum		v[2] = {Int64GetDatum(order_id)};
+	bool		nulls[2] = {false, why_not == NULL};
+
+	if (why_not != NULL)
+		v[1] = CStringGetTextDatum(why_not);
+	bw_store_run(&written_back, v, nulls);
+}
+
+void
+bw_store_write_back_failed(int64 order_id, const char *error, TimestampTz again_at)
+{
+	Datum		v[3] = {Int64GetDatum(order_id), CStringGetTextDatum(error),
+	TimestampTzGetDatum(again_at)};
+
+	bw_store_run(&write_back_failed, v, NULL);
+}

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_provisions.h
+ *	  Statements on bw_provisions: rows of users' tables that wait for the
+ *	  outcome of an order.
+ *
+ * src/store_provisions.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_PROVISIONS_H
+#define BW_STORE_PROVISIONS_H
+
+#include "store.h"
+
+#include "order.h"
+#include "store_rows.h"
+
+typedef struct BwProvision
+{
+	int64		order_id;
+	BwRowRef	row;
+	const char *table;			/* its name, qualified; only of a new one */
+	char	   *key;			/* the primary key as a JSON object */
+	AttrNumber	number_column;
+	AttrNumber	status_column;	/* 0: none, as the next one */
+	AttrNumber	error_column;
+	bool		e164;			/* +15405514342, not 5405514342 */
+	char	   *number_before;	/* what the row said; NULL: null */
+	/* of its order, when that has ended */
+	char	   *ordered_by;
+	BwOrderStatus status;
+	char	   *number;			/* NULL: none was bought */
+	char	   *error;
+	char	   *write_back_error;	/* of the try before; NULL: none */
+	int			tries;
+} BwProvision;
+
+/* That of an order, NULL: it is for no row, or was written back. */
+extern BwProvision *bw_store_provision(int64 order_id);
+extern void bw_store_end_provision(int64 order_id);
+
+/* The order has ended: its outcome can be written. */
+extern void bw_store_write_back_due(int64 order_id);
+
+/*
+ * The next outcome to be written, and its try counted: it is not due again
+ * before "patience_ms" have passed.  NULL: none is due, see next_due.
+ */
+extern BwProvision *bw_store_next_write_back(int patience_ms, TimestampTz *next_due);
+
+/* Is one due?  When is the next one, DT_NOEND: none waits. */
+extern TimestampTz bw_store_write_backs_due(void);
+
+/* Written, or not to be written for this reason. */
+extern void bw_store_written_back(int64 order_id, const char *why_not);
+
+/* To be tried again. */
+extern void bw_store_write_back_failed(int64 order_id, const char *error,
+									   TimestampTz again_at);
+
+#endif							/* BW_STORE_PROVISIONS_H */

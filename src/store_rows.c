@@ -1,0 +1,278 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_rows.c
+ *	  Statements on rows of users' tables, found by their primary key.
+ *
+ * src/store_rows.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "store_rows.h"
+
+/* A statement that is being put together. */
+typedef struct Draft
+{
+	StringInfoData text;
+	int			nargs;
+	Oid			types[BW_STATEMENT_MAX_ARGS];
+	Datum		values[BW_STATEMENT_MAX_ARGS];
+	bool		nulls[BW_STATEMENT_MAX_ARGS];
+} Draft;
+
+static bool find_by_index(Relation table, const BwRowRef *row);
+static bool is_same_key(Relation index, const BwRowRef *row);
+static bool scan_index(Relation table, Relation index, const BwRowRef *row);
+static Datum read_value(Oid relation, AttrNumber column, const char *value, Oid *type);
+static void begin(Draft *draft, const char *verb, Oid relation);
+static char *table_name(Oid relation);
+static char *column_name(Oid relation, AttrNumber column);
+static void add_value(Draft *draft, Oid relation, AttrNumber column,
+					  const char *value);
+static void add_key(Draft *draft, const BwRowRef *row);
+static uint64 run(Draft *draft);
+
+Oid
+bw_store_row_owner(const BwRowRef *row)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(row->relation));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+bool
+bw_store_row_exists(const BwRowRef *row)
+{
+	Oid			owner = bw_store_row_owner(row);
+	BwActor		before;
+	Draft		draft;
+	bool		exists;
+
+	if (!OidIsValid(owner))
+		return false;
+	for (int i = 0; i < row->key_count; i++)
+		if (get_attname(row->relation, row->key_columns[i], true) == NULL)
+			return false;
+	bw_store_act_as(&before, owner, SECURITY_NOFORCE_RLS);
+	begin(&draft, "SELECT FROM", row->relation);
+	add_key(&draft, row);
+	exists = run(&draft) > 0;
+	bw_store_act_again(&before);
+	return exists;
+}
+
+bool
+bw_store_row_is_there(const BwRowRef *row)
+{
+	Oid			user;
+	int			security_context;
+	Relation	table = try_table_open(row->relation, AccessShareLock);
+	bool		found;
+
+	if (table == NULL)
+		return false;
+	/* The key's type may be one of the owner's own. */
+	GetUserIdAndSecContext(&user, &security_context);
+	SetUserIdAndSecContext(table->rd_rel->relowner,
+						   security_context | SECURITY_LOCAL_USERID_CHANGE);
+	found = find_by_index(table, row);
+	SetUserIdAndSecContext(user, security_context);
+	table_close(table, NoLock);
+	return found;
+}
+
+/* False also if the primary key is not what it was, or has no index of its own. */
+static bool
+find_by_index(Relation table, const BwRowRef *row)
+{
+	Oid			oid = RelationGetPrimaryKeyIndex(table);
+	Relation	index;
+	bool		found;
+
+	if (!OidIsValid(oid) || table->rd_rel->relkind != RELKIND_RELATION)
+		return false;
+	index = index_open(oid, AccessShareLock);
+	found = is_same_key(index, row) && scan_index(table, index, row);
+	index_close(index, NoLock);
+	return found;
+}
+
+static bool
+is_same_key(Relation index, const BwRowRef *row)
+{
+	if (index->rd_index->indnkeyatts != row->key_count)
+		return false;
+	for (int i = 0; i < row->key_count; i++)
+		if (index->rd_index->indkey.values[i] != row->key_columns[i])
+			return false;
+	return true;
+}
+
+static bool
+scan_index(Relation table, Relation index, const BwRowRef *row)
+{
+	ScanKeyData keys[INDEX_MAX_KEYS];
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	IndexScanDesc scan;
+	bool		found;
+
+	for (int i = 0; i < row->key_count; i++)
+	{
+		Oid			type = index->rd_opcintype[i];
+		Oid			equal = get_opfamily_member(index->rd_opfamily[i], type, type,
+												BTEqualStrategyNumber);
+		Oid			column_type;
+		Datum		value = read_value(row->relation, row->key_columns[i],
+									   row->key_values[i], &column_type);
+
+		ScanKeyInit(&keys[i], i + 1, BTEqualStrategyNumber, get_opcode(equal), value);
+		keys[i].sk_collation = index->rd_indcollation[i];
+	}
+	scan = index_beginscan(table, index, snapshot, row->key_count, 0);
+	index_rescan(scan, keys, row->key_count, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+bool
+bw_store_lock_row(const BwRowRef *row, AttrNumber column, char **value)
+{
+	Draft		draft;
+
+	begin(&draft, psprintf("SELECT %s FROM", column_name(row->relation, column)),
+		  row->relation);
+	add_key(&draft, row);
+	appendStringInfoString(&draft.text, " FOR NO KEY UPDATE NOWAIT");
+	if (run(&draft) == 0)
+		return false;
+	*value = bw_store_text(0, 0);
+	return true;
+}
+
+bool
+bw_store_update_row(const BwRowRef *row, const BwNewValue *values, int count)
+{
+	Draft		draft;
+
+	begin(&draft, "UPDATE", row->relation);
+	for (int i = 0; i < count; i++)
+	{
+		appendStringInfo(&draft.text, "%s %s = ", i == 0 ? " SET" : ",",
+						 column_name(row->relation, values[i].column));
+		add_value(&draft, row->relation, values[i].column, values[i].value);
+		appendStringInfo(&draft.text, "$%d", draft.nargs);
+	}
+	add_key(&draft, row);
+	return run(&draft) > 0;
+}
+
+static void
+begin(Draft *draft, const char *verb, Oid relation)
+{
+	const char *only = get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE
+	? "" : "ONLY ";
+
+	draft->nargs = 0;
+	initStringInfo(&draft->text);
+	appendStringInfo(&draft->text, "%s %s%s", verb, only, table_name(relation));
+}
+
+static char *
+table_name(Oid relation)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+									  get_rel_name(relation));
+}
+
+static char *
+column_name(Oid relation, AttrNumber column)
+{
+	char	   *name = get_attname(relation, column, true);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("a column of table \"%s\" that the outcome of an order goes to was dropped",
+						get_rel_name(relation))));
+	return unconstify(char *, quote_identifier(name));
+}
+
+/*
+ * The next argument: of the column's type, so that it is assigned as any value
+ * of that type is, without a cast that would cut it to fit.
+ */
+static void
+add_value(Draft *draft, Oid relation, AttrNumber column, const char *value)
+{
+	int			n = draft->nargs++;
+
+	if (n == BW_STATEMENT_MAX_ARGS)
+		elog(ERROR, "too many columns");
+	draft->nulls[n] = (value == NULL);
+	draft->values[n] = read_value(relation, column, value, &draft->types[n]);
+}
+
+static Datum
+read_value(Oid relation, AttrNumber column, const char *value, Oid *type)
+{
+	int32		typmod;
+	Oid			collation;
+	Oid			input;
+	Oid			param;
+
+	get_atttypetypmodcoll(relation, column, type, &typmod, &collation);
+	getTypeInputInfo(*type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, value), param, -1);
+}
+
+/* With the equality that the primary key itself uses. */
+static void
+add_key(Draft *draft, const BwRowRef *row)
+{
+	for (int i = 0; i < row->key_count; i++)
+	{
+		AttrNumber	column = row->key_columns[i];
+		Oid			type;
+		char		argument[16];
+
+		add_value(draft, row->relation, column, row->key_values[i]);
+		type = draft->types[draft->nargs - 1];
+		snprintf(argument, sizeof(argument), "$%d", draft->nargs);
+		appendStringInfoString(&draft->text, i == 0 ? " WHERE " : " AND ");
+		generate_operator_clause(&draft->text, column_name(row->relation, column), type,
+								 lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr,
+								 argument, type);
+	}
+}
+
+static uint64
+run(Draft *draft)
+{
+	return bw_store_run_text(draft->text.data, draft->nargs, draft->types,
+							 draft->values, draft->nulls);
+}

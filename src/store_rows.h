@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_rows.h
+ *	  Statements on rows of users' tables, found by their primary key.
+ *
+ * Everything is qualified: what a user's search_path says changes nothing.
+ * All of them run inside a scope, as the actor who was chosen (store.h).
+ *
+ * src/store_rows.h
+ *-------------------------------------------------------------------------
+ */
+#ifndef BW_STORE_ROWS_H
+#define BW_STORE_ROWS_H
+
+#include "store.h"
+
+#include "access/attnum.h"
+
+/* A row: attribute numbers of its primary key, and their values as text. */
+typedef struct BwRowRef
+{
+	Oid			relation;
+	int			key_count;
+	AttrNumber *key_columns;
+	char	  **key_values;
+} BwRowRef;
+
+/*
+ * Is it there?  Asked as the table's owner, as foreign keys are checked: row
+ * security hides nothing.  False also if the table, or a column of the key, is
+ * gone.
+ */
+extern bool bw_store_row_exists(const BwRowRef *row);
+
+/*
+ * The same at a glance, by the index of the primary key, and without a scope: a
+ * SELECT would take longer than a user's whole INSERT.  False: look closer.
+ */
+extern bool bw_store_row_is_there(const BwRowRef *row);
+
+/* Owner of its table; InvalidOid: there is no such table any more. */
+extern Oid	bw_store_row_owner(const BwRowRef *row);
+
+/*
+ * Lock it and read a column as text (NULL: null).  False: there is none to see;
+ * 55P03 if somebody else has it.
+ */
+extern bool bw_store_lock_row(const BwRowRef *row, AttrNumber column, char **value);
+
+/* A column's new value, as text; NULL: null. */
+typedef struct BwNewValue
+{
+	AttrNumber	column;
+	const char *value;
+} BwNewValue;
+
+/* False: no row was updated. */
+extern bool bw_store_update_row(const BwRowRef *row, const BwNewValue *values,
+								int count);
+
+#endif							/* BW_STORE_ROWS_H */

@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * write_back.c
+ *	  The outcome of an order is written into the row that it was for.
+ *
+ * What runs here is the user's: triggers, defaults, constraints, policies.  It
+ * runs as the role that ordered, which ran it already when it inserted the row.
+ * A superuser is not lent to the owner of a table: then it runs as that owner.
+ *
+ * src/write_back.c
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+
+#include "write_back.h"
+
+static Oid	acting_role(const BwProvision *provision);
+static const char *write_row(const BwProvision *provision, Oid role, Oid trusting);
+static const char *why_not_seen(const BwProvision *provision, Oid role);
+static bool same_text(const char *a, const char *b);
+static void update(const BwProvision *provision);
+
+void
+bw_write_back(const BwProvision *provision, Oid trusting)
+{
+	const char *why_not;
+
+	if (get_rel_name(provision->row.relation) == NULL)
+		why_not = "its table was dropped";
+	else
+		why_not = write_row(provision, acting_role(provision), trusting);
+	bw_store_written_back(provision->order_id, why_not);
+}
+
+static Oid
+acting_role(const BwProvision *provision)
+{
+	Oid			role = get_role_oid(provision->ordered_by, true);
+	Oid			owner = bw_store_row_owner(&provision->row);
+
+	if (!OidIsValid(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\" does not exist", provision->ordered_by)));
+	return superuser_arg(role) && OidIsValid(owner) ? owner : role;
+}
+
+/* NULL: written; else why that has become pointless. */
+static const char *
+write_row(const BwProvision *provision, Oid role, Oid trusting)
+{
+	const char *why_not = NULL;
+	char	   *number_now;
+	bool		found;
+	BwActor		before;
+
+	bw_store_act_as(&before, role,
+					role == trusting ? 0 : SECURITY_RESTRICTED_OPERATION);
+	found = bw_store_lock_row(&provision->row, provision->number_column, &number_now);
+	if (found && !same_text(number_now, provision->number_before))
+		why_not = "the row got another telephone number meanwhile";
+	if (found && why_not == NULL)
+		update(provision);
+	bw_store_act_again(&before);
+	return found ? why_not : why_not_seen(provision, role);
+}
+
+static const char *
+why_not_seen(const BwProvision *provision, Oid role)
+{
+	if (bw_store_row_exists(&provision->row))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides the row from role \"%s\"",
+						GetUserNameFromId(role, false))));
+	return "the row was deleted, or its primary key was changed";
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+static void
+update(const BwProvision *provision)
+{
+	BwNewValue	values[3];
+	int			count = 0;
+
+	if (provision->number != NULL)
+		values[count++] = (BwNewValue)
+	{
+		provision->number_column,
+			provision->e164 ? psprintf("+1%s", provision->number) : provision->number
+	};
+	if (provision->status_column != InvalidAttrNumber)
+		values[count++] = (BwNewValue)
+	{
+		provision->status_column, bw_order_status_name(provision->status)
+	};
+	if (provision->error_column != InvalidAttrNumber)
+		values[count++] = (BwNewValue)
+	{
+		provision->error_column, provision->error
+	};
+	if (count > 0 && !bw_store_update_row(&provision->row, values, count))
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("the row was not updated"),
+				 errdetail("A trigger, or a row-level security policy, kept it as it is.")));
+}
