@@ -287,24 +287,31 @@ CREATE TABLE bw_held (
     ordered_by text COLLATE "C" NOT NULL,
     quantity integer NOT NULL,
     reason text NOT NULL,
+    due_at timestamptz,
     CONSTRAINT bw_held_pkey PRIMARY KEY (order_id),
-    CONSTRAINT bw_held_reason_check CHECK (reason IN ('approval', 'day limit'))
+    CONSTRAINT bw_held_reason_check
+        CHECK (reason IN ('approval', 'day limit', 'disconnects per day', 'release_after')),
+    CONSTRAINT bw_held_due_at_check
+        CHECK ((reason = 'release_after') = (due_at IS NOT NULL))
 );
 COMMENT ON TABLE bw_held
-IS 'internal: orders that wait for bw_approve() or for room under a limit';
+IS 'internal: orders that wait for bw_approve(), for room under a limit, or for their time';
 REVOKE ALL ON bw_held FROM PUBLIC;
 
-CREATE INDEX bw_held_day_limit_idx ON bw_held (server, order_id)
- WHERE reason = 'day limit';
+CREATE INDEX bw_held_limit_idx ON bw_held (server, reason, order_id)
+ WHERE reason IN ('day limit', 'disconnects per day');
+CREATE INDEX bw_held_due_at_idx ON bw_held (due_at)
+ WHERE due_at IS NOT NULL;
 
 CREATE TABLE bw_spending (
     server text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
     minute timestamptz NOT NULL,
     numbers integer NOT NULL,
-    CONSTRAINT bw_spending_pkey PRIMARY KEY (server, minute)
+    CONSTRAINT bw_spending_pkey PRIMARY KEY (server, kind, minute)
 );
 COMMENT ON TABLE bw_spending
-IS 'internal: telephone numbers that were sent in each minute of the last day';
+IS 'internal: telephone numbers that were ordered and disconnected in each minute of the last day';
 REVOKE ALL ON bw_spending FROM PUBLIC;
 
 CREATE TABLE bw_doubts (
@@ -647,6 +654,20 @@ COMMENT ON FUNCTION bw_order_search(integer, text, text, text, text, text, text,
     text, text, text, text, boolean, boolean, integer, text, jsonb, text)
 IS 'orders telephone numbers by criteria when this transaction commits';
 
+CREATE FUNCTION bw_disconnect(
+    telephone_numbers text[],
+    customer_order_id text DEFAULT NULL,
+    idempotency_key text DEFAULT NULL,
+    tag jsonb DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (id bigint, telephone_number text, status text)
+AS 'MODULE_PATHNAME', 'bw_disconnect'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1;
+COMMENT ON FUNCTION bw_disconnect(text[], text, text, jsonb, text)
+IS 'gives telephone numbers back, a while after this transaction commits';
+-- A number that is lost may be a customer's: who may do that is the DBA's choice.
+REVOKE EXECUTE ON FUNCTION bw_disconnect(text[], text, text, jsonb, text) FROM PUBLIC;
+
 CREATE FUNCTION bw_cancel(id bigint)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'bw_cancel'
@@ -952,6 +973,11 @@ BEGIN ATOMIC
             'a look at the account''s recent orders: it may have been sent before the database changed hands'
         WHEN o.status = 'HELD' THEN
             (SELECT CASE h.reason WHEN 'approval' THEN 'bw_approve()'
+                    WHEN 'release_after' THEN
+                        pg_catalog.format('its time, %s: bw_cancel() takes it back until then',
+                                          pg_catalog.date_trunc('second', h.due_at))
+                    WHEN 'disconnects per day' THEN
+                        'room under the limit of numbers disconnected per day'
                     ELSE 'room under the limit of numbers per day' END
                FROM bw_held AS h WHERE h.order_id = o.id)
         WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server AS s

@@ -38,6 +38,7 @@ CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', 
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', max_in_flight '0');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', ordering 'maybe');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', allow_disconnect 'perhaps');
+CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after '-1 s');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', connect_timeout '-1 s');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', ca_file 'relative.pem');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', allowed_sites '1, two');

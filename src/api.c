@@ -659,6 +659,20 @@ bw_api_our_time(const char *date, const BwHttpReply *http)
 }
 
 char *
+bw_api_dated_query(TimestampTz since, const char *page_size)
+{
+	StringInfoData query;
+
+	initStringInfo(&query);
+	bw_api_append(&query, "page", "1");
+	bw_api_append(&query, "size", page_size);
+	bw_api_append(&query, "startdate", bw_api_format_day(since - USECS_PER_DAY));
+	bw_api_append(&query, "enddate",
+				  bw_api_format_day(GetCurrentTimestamp() + USECS_PER_DAY));
+	return query.data;
+}
+
+char *
 bw_api_format_day(TimestampTz at)
 {
 	struct pg_tm tm;
@@ -788,6 +802,12 @@ bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 			 outcome->status == 0 ? errdetail("%s.", outcome->text)
 			 : errdetail("The server answered with status %d.", outcome->status),
 			 hint ? errhint("%s", hint) : 0));
+}
+
+const char *
+bw_api_resource(BwOrderKind kind)
+{
+	return kind == BW_KIND_DISCONNECT ? "disconnects" : "orders";
 }
 
 char *

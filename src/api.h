@@ -20,6 +20,7 @@
 #include "datatype/timestamp.h"
 #include "http.h"
 #include "lib/stringinfo.h"
+#include "order.h"
 #include "request.h"
 
 /* 5,000 rows with details are 2 MB; an order of 5,000 numbers is 1 MB. */
@@ -100,6 +101,9 @@ extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 /* An account without subscriptions answers 404, with 16000 to 16002. */
 extern bool bw_outcome_is_no_subscriptions(const BwOutcome *outcome);
 
+/* Resource that takes such orders, and shows them: "orders", "disconnects". */
+extern const char *bw_api_resource(BwOrderKind kind);
+
 /* "/accounts/9900000/orders/abc": each argument after format is escaped. */
 extern char *bw_api_path(const BwAccount *account, const char *resource,
 						 const char *id);
@@ -116,6 +120,12 @@ extern TimestampTz bw_api_our_time(const char *date, const BwHttpReply *http);
 
 /* A day as queries of lists take it: YY-MM-DD, in UTC. */
 extern char *bw_api_format_day(TimestampTz at);
+
+/*
+ * Query of the first page of a list since then: from a day before until tomorrow,
+ * whatever the zone.
+ */
+extern char *bw_api_dated_query(TimestampTz since, const char *page_size);
 
 /* Id of a new resource from its Location header, palloc'd; NULL: none. */
 extern char *bw_api_location_id(const BwHttpReply *reply);

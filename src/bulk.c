@@ -87,22 +87,14 @@ bw_bulk_create(BwWork *work, const BwRequestRow *const *requests, int count)
 	return task;
 }
 
-/* From a day before the oldest of them until tomorrow, whatever the zone. */
 static char *
 first_query(const BwRequestRow *const *requests, int count)
 {
-	TimestampTz from = GetCurrentTimestamp();
-	TimestampTz until = from + USECS_PER_DAY;
-	StringInfoData query;
+	TimestampTz oldest = GetCurrentTimestamp();
 
 	for (int i = 0; i < count; i++)
-		from = Min(from, requests[i]->first_sent_at);
-	initStringInfo(&query);
-	bw_api_append(&query, "page", "1");
-	bw_api_append(&query, "size", PAGE_SIZE);
-	bw_api_append(&query, "startdate", bw_api_format_day(from - USECS_PER_DAY));
-	bw_api_append(&query, "enddate", bw_api_format_day(until));
-	return query.data;
+		oldest = Min(oldest, requests[i]->first_sent_at);
+	return bw_api_dated_query(oldest, PAGE_SIZE);
 }
 
 void

@@ -8,9 +8,11 @@
  * transaction; the requests leave after its commit (submit.c).
  *
  * Whatever must not go out is sifted here, because only the worker sees all
- * orders: what lies over the limit per day, what waits for approval, a site
- * that is not allowed any more, and a number for which another order is under
- * way.
+ * orders: what lies over a limit per day, what waits for approval, what is not
+ * allowed any more, and a number for which another order is under way.
+ *
+ * Orders that give numbers back are claimed with the others, but have a limit and
+ * a budget of their own.
  *
  * src/claim.c
  *-------------------------------------------------------------------------
@@ -58,15 +60,16 @@ typedef struct Turn
 	bool		more;			/* there are groups after it */
 	BwGroupState *state;		/* NULL: no group was found */
 	const BwServer *server;
-	int64		room;			/* of the limit per day */
-	int64		spent;
+	int64		room[BW_ORDER_KIND_COUNT];	/* of the limits per day */
+	int64		spent[BW_ORDER_KIND_COUNT];
 	HTAB	   *numbers;		/* NumberEntry: numbers that go out now */
 	BwTask	  **tasks;			/* to be started after the commit */
 	int			task_count;
 	List	   *moved;			/* orders that were held or rejected */
 	Ids			held;			/* for approval */
-	Ids			over;			/* the limit per day */
-	Ids			forbidden;		/* place not allowed */
+	Ids			over[BW_ORDER_KIND_COUNT];	/* the limits per day */
+	Ids			misplaced;		/* place not allowed */
+	Ids			forbidden;		/* disconnecting not allowed */
 	Ids			blocked;
 	int			suspects;		/* picked, and not yet written down */
 	int64		suspect;		/* the first of them */
@@ -79,14 +82,19 @@ static void put_off_suspect(BwWork *work, void *arg);
 static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
+static void write_claims(Turn *turn, BwClaim *claims, int count);
 static BwOrderData *pick(Turn *turn, int limit, int *picked);
 static BwOrderData *pick_more_shared(Turn *turn, BwOrderData *first, int *picked);
 static int	make_claims(Turn *turn, BwOrderData *orders, int picked,
 						BwClaim *claims, int limit);
 static int	claim_own(Turn *turn, BwOrderData *order, BwClaim *claim, int room);
 static bool passes(Turn *turn, BwOrderData *order);
+static Ids *obstacle(Turn *turn, const BwOrderData *order);
+static bool put_off_disconnect(Turn *turn, const BwOrderData *order);
 static void put(Ids *ids, int64 id, int64 blocker);
 static void set_aside(Turn *turn);
+static void hold(Turn *turn, const Ids *ids, const char *reason);
+static void reject(Turn *turn, const Ids *ids, const char *error_text);
 static void note_moved(Turn *turn, const int64 *ids, int count, BwOrderStatus status);
 static void join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
 					   BwOrderData *order, int room);
@@ -212,13 +220,16 @@ may_claim(BwWork *work, Turn *turn)
 		turn->again_at = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
 		return false;
 	}
-	turn->room = bw_guards_room(work, turn->server);
-	if (turn->room > 0)
+	for (int kind = 0; kind < BW_ORDER_KIND_COUNT; kind++)
+		turn->room[kind] = bw_guards_room(work, turn->server, kind);
+	if (turn->room[BW_KIND_ORDER] > 0)
 		return true;
-	ids = bw_store_hold_group(turn->group, "day limit", HOLD_BATCH, &count);
+	ids = bw_store_hold_group(turn->group, bw_guards_limit_name(BW_KIND_ORDER),
+							  HOLD_BATCH, &count);
 	note_moved(turn, ids, count, BW_ORDER_HELD);
-	if (count == HOLD_BATCH)
-		turn->again_at = now;
+	if (count < HOLD_BATCH)
+		return true;
+	turn->again_at = now;
 	return false;
 }
 
@@ -261,8 +272,7 @@ claim_group(BwWork *work, Turn *turn)
 	if (count == limit)
 		work->crowded = true;
 	if (count > 0)
-		bw_store_claim(turn->group, server->account_id, claims, count,
-					   (int) turn->spent, bw_submit_patience_ms(server));
+		write_claims(turn, claims, count);
 	turn->suspects = 0;
 	if (picked > 0)
 		turn->state->pick_limit *= 2;
@@ -270,17 +280,32 @@ claim_group(BwWork *work, Turn *turn)
 		turn->state->pick_limit = 0;
 	if (count == 0)
 		return;
-	bw_guards_spent(work, server->name, (int) turn->spent);
+	for (int kind = 0; kind < BW_ORDER_KIND_COUNT; kind++)
+		bw_guards_spent(work, server->name, kind, (int) turn->spent[kind]);
 	work->last_group = turn->state;
 	turn->tasks = palloc(sizeof(BwTask *) * count);
 	for (int i = 0; i < count; i++)
 	{
 		turn->tasks[i] = bw_submit_prepare(work, turn->group, &claims[i]);
 		turn->task_count++;
-		bw_registry_budget_take(server->account_id, BW_CLASS_ORDER,
-								server->requests_per_minute, server->burst,
-								&retry_at);
+		/* That of a disconnect was taken when it was allowed to pass. */
+		if (claims[i].orders[0]->kind == BW_KIND_ORDER)
+			bw_registry_budget_take(server->account_id, BW_CLASS_ORDER,
+									server->requests_per_minute, server->burst,
+									&retry_at);
 	}
+}
+
+static void
+write_claims(Turn *turn, BwClaim *claims, int count)
+{
+	const BwServer *server = turn->server;
+	int			disconnects = (int) turn->spent[BW_KIND_DISCONNECT];
+
+	bw_store_claim(turn->group, server->account_id, claims, count,
+				   (int) turn->spent[BW_KIND_ORDER], bw_submit_patience_ms(server));
+	if (disconnects > 0)
+		bw_store_spend(server->name, BW_KIND_DISCONNECT, disconnects);
 }
 
 /*
@@ -376,36 +401,62 @@ claim_own(Turn *turn, BwOrderData *order, BwClaim *claim, int room)
 static bool
 passes(Turn *turn, BwOrderData *order)
 {
-	const BwServer *server = turn->server;
+	/* A part of a request that passed once, as a whole. */
+	bool		passed = order->member_count > 1;
+	int			numbers = passed ? order->member_count : order->quantity;
+	Ids		   *aside;
 
 	if (order->blocked_by == 0)
 		order->blocked_by = number_taken(turn, order);
-
-	if (order->blocked_by != 0)
-		put(&turn->blocked, order->id, order->blocked_by);
-	else if (order->member_count > 1)
+	aside = order->blocked_by != 0 ? &turn->blocked
+		: passed ? NULL : obstacle(turn, order);
+	if (aside != NULL)
 	{
-		/* A part of a request that passed once, as a whole. */
-		turn->room -= order->member_count;
-		turn->spent += order->member_count;
-		return true;
+		put(aside, order->id, order->blocked_by);
+		turn->again_at = GetCurrentTimestamp();
+		return false;
 	}
-	else if (!bw_config_site_allowed(server, order->site_id) ||
-			 !bw_config_peer_allowed(server, order->peer_id))
-		put(&turn->forbidden, order->id, 0);
-	else if (server->ordering == BW_ORDERING_HOLD && !order->approved)
-		put(&turn->held, order->id, 0);
-	else if (order->quantity > turn->room)
-		put(&turn->over, order->id, 0);
-	else
-	{
-		turn->room -= order->quantity;
-		turn->spent += order->quantity;
+	if (order->kind == BW_KIND_DISCONNECT && put_off_disconnect(turn, order))
+		return false;
+	turn->room[order->kind] -= numbers;
+	turn->spent[order->kind] += numbers;
+	if (!passed)
 		take_numbers(turn, order);
-		return true;
-	}
-	turn->again_at = GetCurrentTimestamp();
-	return false;
+	return true;
+}
+
+/* What keeps the order from going out; NULL: nothing. */
+static Ids *
+obstacle(Turn *turn, const BwOrderData *order)
+{
+	const BwServer *server = turn->server;
+
+	if (order->kind == BW_KIND_DISCONNECT && !server->allow_disconnect)
+		return &turn->forbidden;
+	if (order->kind == BW_KIND_ORDER &&
+		(!bw_config_site_allowed(server, order->site_id) ||
+		 !bw_config_peer_allowed(server, order->peer_id)))
+		return &turn->misplaced;
+	if (server->ordering == BW_ORDERING_HOLD && !order->approved)
+		return &turn->held;
+	if (order->quantity > turn->room[order->kind])
+		return &turn->over[order->kind];
+	return NULL;
+}
+
+/* Bandwidth counts these calls by themselves; orders behind them go on. */
+static bool
+put_off_disconnect(Turn *turn, const BwOrderData *order)
+{
+	const BwServer *server = turn->server;
+	TimestampTz retry_at;
+
+	if (bw_registry_budget_take(server->account_id, BW_CLASS_DISCONNECT,
+								server->requests_per_minute, server->burst, &retry_at))
+		return false;
+	bw_store_put_off(turn->group, order->id, retry_at);
+	turn->again_at = Min(turn->again_at, retry_at);
+	return true;
 }
 
 static void
@@ -423,35 +474,42 @@ put(Ids *ids, int64 id, int64 blocker)
 static void
 set_aside(Turn *turn)
 {
-	int64	   *ids;
-	int			count;
-
 	if (turn->blocked.count > 0)
 		bw_store_wait_for(turn->group, turn->blocked.items, turn->blocked.blockers,
 						  turn->blocked.count);
-	if (turn->held.count > 0)
-	{
-		ids = bw_store_hold(turn->group, turn->held.items, turn->held.count,
-							"approval", &count);
-		note_moved(turn, ids, count, BW_ORDER_HELD);
-	}
-	if (turn->over.count > 0)
-	{
-		ids = bw_store_hold(turn->group, turn->over.items, turn->over.count,
-							"day limit", &count);
-		note_moved(turn, ids, count, BW_ORDER_HELD);
-	}
-	if (turn->forbidden.count > 0)
-	{
-		BwEnded    *ended = bw_store_reject(turn->group, turn->forbidden.items,
-											turn->forbidden.count,
-											"the site or SIP peer is not allowed for the server any more",
-											&count);
+	hold(turn, &turn->held, "approval");
+	for (int kind = 0; kind < BW_ORDER_KIND_COUNT; kind++)
+		hold(turn, &turn->over[kind], bw_guards_limit_name(kind));
+	reject(turn, &turn->misplaced,
+		   "the site or SIP peer is not allowed for the server any more");
+	reject(turn, &turn->forbidden,
+		   "disconnecting is not allowed for the server any more");
+}
 
-		for (int i = 0; i < count; i++)
-			note_moved(turn, &ended[i].order_id, 1, ended[i].status);
-		turn->moved = bw_release_waiting(turn->moved);
-	}
+static void
+hold(Turn *turn, const Ids *ids, const char *reason)
+{
+	int			count;
+	int64	   *held;
+
+	if (ids->count == 0)
+		return;
+	held = bw_store_hold(turn->group, ids->items, ids->count, reason, &count);
+	note_moved(turn, held, count, BW_ORDER_HELD);
+}
+
+static void
+reject(Turn *turn, const Ids *ids, const char *error_text)
+{
+	int			count;
+	BwEnded    *ended;
+
+	if (ids->count == 0)
+		return;
+	ended = bw_store_reject(turn->group, ids->items, ids->count, error_text, &count);
+	for (int i = 0; i < count; i++)
+		note_moved(turn, &ended[i].order_id, 1, ended[i].status);
+	turn->moved = bw_release_waiting(turn->moved);
 }
 
 static void

@@ -59,7 +59,8 @@ typedef enum OptionType
 	OPTION_FILE,				/* superusers only */
 	OPTION_TEXT,
 	OPTION_SECRET,
-	OPTION_INTERVAL,
+	OPTION_INTERVAL,			/* more than nothing */
+	OPTION_DELAY,
 	OPTION_INTEGER,
 	OPTION_BOOLEAN,
 	OPTION_ORDERING
@@ -95,7 +96,7 @@ static const Option options[] = {
 	{"allowed_peers", ForeignServerRelationId, OPTION_DIGITS_LIST, 0, 0},
 	{"allow_disconnect", ForeignServerRelationId, OPTION_BOOLEAN, 0, 0},
 	{"max_disconnects_per_day", ForeignServerRelationId, OPTION_INTEGER, 0, 100000000},
-	{"release_after", ForeignServerRelationId, OPTION_INTERVAL, 0, 366 * 86400},
+	{"release_after", ForeignServerRelationId, OPTION_DELAY, 0, 366 * 86400},
 	{"client_id", UserMappingRelationId, OPTION_TEXT, 0, 0},
 	{"client_secret", UserMappingRelationId, OPTION_SECRET, 0, 0},
 	{"client_secret_file", UserMappingRelationId, OPTION_FILE, 0, 0},
@@ -252,8 +253,9 @@ check_value(const Option *option, const char *value)
 				refuse_value(option->name, value, "It must not contain a colon.");
 			break;
 		case OPTION_INTERVAL:
+		case OPTION_DELAY:
 			ms = interval_ms(option->name, value);
-			if (ms < (option->min > 0 ? option->min * INT64CONST(1000) : 1) ||
+			if (ms < (option->type == OPTION_DELAY ? 0 : 1) ||
 				ms > option->max * INT64CONST(1000))
 				refuse_value(option->name, value,
 							 psprintf("It is an interval, or a number of seconds, up to %d s.",
@@ -453,7 +455,8 @@ read_server(ForeignServer *server)
 	(void) parse_bool(value_or(list, "allow_disconnect", "false"), &flag);
 	s->allow_disconnect = flag;
 	s->max_disconnects_per_day = integer_or(list, "max_disconnects_per_day", 10);
-	s->release_after_s = ms_or(list, "release_after", INT64CONST(86400000)) / 1000;
+	/* Up to a whole second: less than one is not none. */
+	s->release_after_s = (ms_or(list, "release_after", INT64CONST(86400000)) + 999) / 1000;
 	s->options = list;
 	return s;
 }

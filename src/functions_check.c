@@ -49,6 +49,7 @@ static void check_site(Check *check);
 static void check_peer(Check *check);
 static void check_identity(Check *check);
 static void check_ordering(Check *check);
+static void check_disconnecting(Check *check);
 static void check_pause(Check *check);
 static void check_attention(Check *check);
 static void check_listener(Check *check);
@@ -81,6 +82,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check_owner_mapping(&check);
 	check_identity(&check);
 	check_ordering(&check);
+	check_disconnecting(&check);
 	check_pause(&check);
 	check_attention(&check);
 	check_listener(&check);
@@ -354,7 +356,7 @@ check_ordering(Check *check)
 	bool		ok;
 
 	bw_store_enter(&scope);
-	spent = bw_store_spent(server->name);
+	spent = bw_store_spent(server->name, BW_KIND_ORDER);
 	bw_store_leave(&scope);
 	ok = server->ordering != BW_ORDERING_OFF && spent < limit;
 	line(check, "ordering", ok,
@@ -365,6 +367,25 @@ check_ordering(Check *check)
 		 server->ordering == BW_ORDERING_OFF
 		 ? "Its owner can run ALTER SERVER ... OPTIONS (SET ordering 'on')."
 		 : "Further orders are HELD until there is room, or the server option \"max_numbers_per_day\" is raised.");
+}
+
+/* Where numbers may be given back at all. */
+static void
+check_disconnecting(Check *check)
+{
+	const BwServer *server = check->server;
+	BwStoreScope scope;
+	int64		spent;
+
+	if (!server->allow_disconnect)
+		return;
+	bw_store_enter(&scope);
+	spent = bw_store_spent(server->name, BW_KIND_DISCONNECT);
+	bw_store_leave(&scope);
+	line(check, "disconnecting", spent < server->max_disconnects_per_day,
+		 psprintf(INT64_FORMAT " of %d telephone numbers of the last 24 hours were disconnected, each " INT64_FORMAT " s after its order",
+				  spent, server->max_disconnects_per_day, server->release_after_s),
+		 "Further ones are HELD until there is room, or the server option \"max_disconnects_per_day\" is raised.");
 }
 
 static void

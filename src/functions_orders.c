@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * functions_orders.c
- *	  bw_order() and what is asked of an order afterwards.
+ *	  bw_order(), bw_disconnect(), and what is asked of an order afterwards.
  *
- * bw_order() only inserts, in the caller's transaction; nothing here sends
+ * Orders are only inserted, in the caller's transaction; nothing here sends
  * anything that changes something at Bandwidth.
  *
  * src/functions_orders.c
@@ -31,6 +31,7 @@
 #include "xml.h"
 
 PG_FUNCTION_INFO_V1(bw_order);
+PG_FUNCTION_INFO_V1(bw_disconnect);
 PG_FUNCTION_INFO_V1(bw_cancel);
 PG_FUNCTION_INFO_V1(bw_fetch_order);
 PG_FUNCTION_INFO_V1(bw_recheck);
@@ -40,6 +41,8 @@ PG_FUNCTION_INFO_V1(bw_receive);
 
 static void read_options(FunctionCallInfo fcinfo, const BwServer *server,
 						 BwOrderOptions *options);
+static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
+						   const char *consequence);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
 static Datum text_or_null(const char *text, bool *isnull);
@@ -48,20 +51,49 @@ static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 Datum
 bw_order(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	BwPlaced	placed;
-	BwStoreScope scope;
 
 	bw_init_materialized_srf(fcinfo);
 	bw_place_order(fcinfo, &placed);
-	if (placed.is_new)
+	return return_placed(fcinfo, &placed, "the order stays QUEUED");
+}
+
+/*
+ * bw_disconnect(numbers, customer_order_id, idempotency_key, tag, server): an
+ * order that gives numbers back, HELD for the server's release_after first.
+ */
+Datum
+bw_disconnect(PG_FUNCTION_ARGS)
+{
+	BwDisconnect wanted = {0};
+	BwPlaced	placed;
+
+	bw_init_materialized_srf(fcinfo);
+	wanted.server = bw_config_server(bw_arg_text(fcinfo, 4));
+	bw_config_check_usage(wanted.server, GetUserId());
+	wanted.numbers = read_numbers(fcinfo, &wanted.count);
+	wanted.customer_order_id = bw_arg_text(fcinfo, 1);
+	wanted.idempotency_key = bw_arg_text(fcinfo, 2);
+	wanted.tag = PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3);
+	bw_place_disconnect(&wanted, &placed);
+	return return_placed(fcinfo, &placed, "nothing is disconnected");
+}
+
+/* The rows of a new order, or of the one that was there already. */
+static Datum
+return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed, const char *consequence)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BwStoreScope scope;
+
+	if (placed->is_new)
 	{
-		return_order(rsinfo, &placed);
-		bw_warn_without_worker("the order stays QUEUED");
+		return_order(rsinfo, placed);
+		bw_warn_without_worker(consequence);
 		return (Datum) 0;
 	}
 	bw_store_enter(&scope);
-	bw_return_order(rsinfo, placed.id);
+	bw_return_order(rsinfo, placed->id);
 	bw_store_leave(&scope);
 	return (Datum) 0;
 }
@@ -207,8 +239,7 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 				 errmsg("order " INT64_FORMAT " has no order at Bandwidth yet", order->id),
 				 errdetail("Its status is %s.", bw_order_status_name(order->status))));
 	account = bw_account(order->server, role);
-	spec.path = bw_api_path(account, strcmp(order->kind, "disconnect") == 0
-							? "disconnects" : "orders", order->bandwidth_order_id);
+	spec.path = bw_api_path(account, bw_api_resource(order->kind), order->bandwidth_order_id);
 	call = bw_api_perform(account, &spec);
 	outcome = bw_call_outcome(call);
 	if (outcome->kind != BW_OUTCOME_DONE)

@@ -70,6 +70,11 @@ require_failure(const BwOrderRow *row)
 				 errmsg("order " INT64_FORMAT " is still under way", row->id),
 				 errdetail("Its status is %s.", bw_order_status_name(row->status)),
 				 errhint("bw_open_orders says what it waits for; bw_wait() waits for its end.")));
+	if (row->kind == BW_KIND_DISCONNECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("order " INT64_FORMAT " gives telephone numbers back", row->id),
+				 errhint("Call bw_disconnect() for those that are still yours.")));
 	if (row->for_table != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

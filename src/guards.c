@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * guards.c
- *	  What holds orders back: pauses and the limit per day.
+ *	  What holds orders back: pauses, and the limits per day.
  *
- * The limit per day counts what was claimed in the last 24 hours, minute by
- * minute, in a table.  The worker is the only one who claims, so it may keep
+ * A limit per day counts what was claimed in the last 24 hours, minute by
+ * minute, in a table; orders and disconnects have one each.  The worker is the only one who claims, so it may keep
  * the sum in memory; it reads it anew each minute and after each failure.
  *
  * src/guards.c
@@ -20,16 +20,22 @@
 
 /* The sum is good for this long: then old minutes have left the window. */
 #define SUM_GOOD_MS 60000
+/* Orders that are released in one transaction. */
+#define RELEASE_BATCH 1000
 
 typedef struct Spending
 {
 	char	   *server;
+	BwOrderKind kind;
 	int64		numbers;		/* of the last 24 hours */
 	TimestampTz read_at;		/* DT_NOBEGIN: not yet */
 } Spending;
 
-static Spending *spending(BwWork *work, const char *server);
+static Spending *spending(BwWork *work, const char *server, BwOrderKind kind);
 static void release(BwWork *work, void *arg);
+static List *release_ended_blockers(BwWork *work);
+static List *release_where_room(BwWork *work, const BwServer *server, BwOrderKind kind);
+static List *queued_again(const int64 *ids, int count);
 
 bool
 bw_guards_paused(const char *server_name, const char *ordered_by)
@@ -79,7 +85,7 @@ bw_guards_pause(const BwAccount *account, const char *ordered_by,
 }
 
 static Spending *
-spending(BwWork *work, const char *server)
+spending(BwWork *work, const char *server, BwOrderKind kind)
 {
 	Spending   *s;
 	MemoryContext old;
@@ -88,12 +94,13 @@ spending(BwWork *work, const char *server)
 	foreach(lc, work->spending)
 	{
 		s = lfirst(lc);
-		if (strcmp(s->server, server) == 0)
+		if (strcmp(s->server, server) == 0 && s->kind == kind)
 			return s;
 	}
 	old = MemoryContextSwitchTo(work->cxt);
 	s = palloc0(sizeof(Spending));
 	s->server = pstrdup(server);
+	s->kind = kind;
 	s->read_at = DT_NOBEGIN;
 	work->spending = lappend(work->spending, s);
 	MemoryContextSwitchTo(old);
@@ -101,9 +108,11 @@ spending(BwWork *work, const char *server)
 }
 
 int64
-bw_guards_room(BwWork *work, const BwServer *server)
+bw_guards_room(BwWork *work, const BwServer *server, BwOrderKind kind)
 {
-	Spending   *s = spending(work, server->name);
+	Spending   *s = spending(work, server->name, kind);
+	int			limit = kind == BW_KIND_DISCONNECT ? server->max_disconnects_per_day
+	: server->max_numbers_per_day;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (work->spending_changed)
@@ -111,25 +120,31 @@ bw_guards_room(BwWork *work, const BwServer *server)
 	if (s->read_at == DT_NOBEGIN ||
 		TimestampDifferenceExceeds(s->read_at, now, SUM_GOOD_MS))
 	{
-		s->numbers = bw_store_spent(server->name);
+		s->numbers = bw_store_spent(server->name, kind);
 		s->read_at = now;
 	}
-	return Max((int64) server->max_numbers_per_day - s->numbers, 0);
+	return Max(limit - s->numbers, 0);
 }
 
-void
-bw_guards_spent(BwWork *work, const char *server, int numbers)
+const char *
+bw_guards_limit_name(BwOrderKind kind)
 {
-	spending(work, server)->numbers += numbers;
+	return kind == BW_KIND_DISCONNECT ? "disconnects per day" : "day limit";
 }
 
 void
-bw_guards_give_back(BwWork *work, const char *server, int numbers)
+bw_guards_spent(BwWork *work, const char *server, BwOrderKind kind, int numbers)
+{
+	spending(work, server, kind)->numbers += numbers;
+}
+
+void
+bw_guards_give_back(BwWork *work, const char *server, BwOrderKind kind, int numbers)
 {
 	if (numbers == 0)
 		return;
-	bw_store_spend(server, -numbers);
-	spending(work, server)->numbers -= numbers;
+	bw_store_spend(server, kind, -numbers);
+	spending(work, server, kind)->numbers -= numbers;
 }
 
 void
@@ -147,6 +162,7 @@ bw_guards_lap(BwWork *work)
 {
 	List	   *moved = NIL;
 
+	work->held_at = DT_NOEND;
 	if (bw_work_transaction(work, release, &moved, "releasing held orders"))
 	{
 		if (moved != NIL)
@@ -161,28 +177,59 @@ static void
 release(BwWork *work, void *arg)
 {
 	List	  **moved = arg;
+	int64	   *ids;
+	int			count;
 	ListCell   *lc;
-	int64	   *ended;
-	int			ended_count;
 
-	/* Whoever ended them may not have told: bw_resolve(), for one. */
-	ended = bw_store_ended_blockers(&ended_count);
-	for (int i = 0; i < ended_count; i++)
-		*moved = lappend(*moved, bw_moved(ended[i], BW_ORDER_FAILED));
-	*moved = list_copy_tail(bw_release_waiting(*moved), ended_count);
-	if (ended_count > 0)
-		work->submit_at = GetCurrentTimestamp();
+	*moved = release_ended_blockers(work);
+	ids = bw_store_release_due(RELEASE_BATCH, &count);
+	work->held_at = bw_store_next_release();
+	*moved = list_concat(*moved, queued_again(ids, count));
 	foreach(lc, bw_config_server_names())
 	{
 		BwServer   *server = bw_config_server_if_exists(lfirst(lc));
-		int64		room = server ? bw_guards_room(work, server) : 0;
-		int64	   *ids;
-		int			count;
 
-		if (room == 0)
+		if (server == NULL)
 			continue;
-		ids = bw_store_release_held(server->name, room, &count);
-		for (int i = 0; i < count; i++)
-			*moved = lappend(*moved, bw_moved(ids[i], BW_ORDER_QUEUED));
+		for (int kind = 0; kind < BW_ORDER_KIND_COUNT; kind++)
+			*moved = list_concat(*moved, release_where_room(work, server, kind));
 	}
+}
+
+/* Whoever ended them may not have told: bw_resolve(), for one. */
+static List *
+release_ended_blockers(BwWork *work)
+{
+	List	   *moved = NIL;
+	int			count;
+	int64	   *ended = bw_store_ended_blockers(&count);
+
+	for (int i = 0; i < count; i++)
+		moved = lappend(moved, bw_moved(ended[i], BW_ORDER_FAILED));
+	if (count > 0)
+		work->submit_at = GetCurrentTimestamp();
+	return list_copy_tail(bw_release_waiting(moved), count);
+}
+
+static List *
+release_where_room(BwWork *work, const BwServer *server, BwOrderKind kind)
+{
+	int64		room = bw_guards_room(work, server, kind);
+	int64	   *ids;
+	int			count;
+
+	if (room == 0)
+		return NIL;
+	ids = bw_store_release_held(server->name, bw_guards_limit_name(kind), room, &count);
+	return queued_again(ids, count);
+}
+
+static List *
+queued_again(const int64 *ids, int count)
+{
+	List	   *moved = NIL;
+
+	for (int i = 0; i < count; i++)
+		moved = lappend(moved, bw_moved(ids[i], BW_ORDER_QUEUED));
+	return moved;
 }

@@ -22,17 +22,22 @@ extern bool bw_guards_paused(const char *server_name, const char *ordered_by);
 extern void bw_guards_pause(const BwAccount *account, const char *ordered_by,
 							const char *error_code, const char *reason);
 
-/* Numbers that may still be sent within 24 hours. */
-extern int64 bw_guards_room(BwWork *work, const BwServer *server);
+/* Numbers that may still be ordered, or disconnected, within 24 hours. */
+extern int64 bw_guards_room(BwWork *work, const BwServer *server, BwOrderKind kind);
+
+/* Why orders of that kind are held when there is no room: bw_held.reason. */
+extern const char *bw_guards_limit_name(BwOrderKind kind);
 
 /* So many were claimed; and so many of them were not sent after all. */
-extern void bw_guards_spent(BwWork *work, const char *server, int numbers);
-extern void bw_guards_give_back(BwWork *work, const char *server, int numbers);
+extern void bw_guards_spent(BwWork *work, const char *server, BwOrderKind kind,
+							int numbers);
+extern void bw_guards_give_back(BwWork *work, const char *server, BwOrderKind kind,
+								int numbers);
 
 /* The transaction failed: what was counted was not. */
 extern void bw_guards_forget(BwWork *work);
 
-/* Held orders go back to the queue where there is room again. */
+/* Held orders go back to the queue where there is room again, or their time has come. */
 extern void bw_guards_lap(BwWork *work);
 
 #endif							/* BW_GUARDS_H */

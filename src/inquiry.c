@@ -3,9 +3,9 @@
  * inquiry.c
  *	  What does Bandwidth know of a request?  A chain of GETs.
  *
- * Sources: "Get orders" (the list, with page and size always given, because
- * Bandwidth answers 303 without them), "Get order", and "Get telephone number"
- * of the numbers API.
+ * Sources: "Get orders" and "Get disconnects" (the lists, with page and size always
+ * given, because Bandwidth answers 303 without them), "Get order", "Get
+ * disconnect", and "Get telephone number" of the numbers API.
  *
  * src/inquiry.c
  *-------------------------------------------------------------------------
@@ -18,8 +18,10 @@
 #include "registry.h"
 #include "request.h"
 
-/* Rows per page of the list; only a few orders carry one CustomerOrderId. */
+/* Rows per page of the list; only a few orders carry one CustomerOrderId ... */
 #define LIST_PAGE_SIZE "100"
+/* ... but disconnects can be asked for by date only. */
+#define DATED_PAGE_SIZE "1000"
 /* More orders than this are not read: something else is wrong then. */
 #define FOUND_MAX 20
 /* Pages of a list whose filter was ignored. */
@@ -37,6 +39,7 @@ typedef enum Question
 struct BwInquiry
 {
 	BwRequestRow request;
+	BwOrderKind kind;
 	MemoryContextCallback guard;
 	Question	question;		/* the one under way */
 	char	   *list_query;		/* of the page to ask for; NULL: none */
@@ -59,7 +62,9 @@ static BwFound *add_found(BwTask *task, const char *id, bool bound);
 static char *first_list_query(const BwRequestRow *request);
 static bool choose_question(BwInquiry *inquiry);
 static int	doubtful_number(const BwInquiry *inquiry);
-static bool is_taken(const BwOrderReply *reply, const char *digits);
+static bool is_taken(const BwInquiry *inquiry, const BwOrderReply *reply,
+					 const char *digits);
+static bool may_be_taken(BwOrderKind kind, const char *code);
 static bool texts_have(const BwTexts *texts, const char *digits);
 static void ask(BwWork *work, BwTask *task);
 static void take_list(BwTask *task);
@@ -117,18 +122,21 @@ copy_request(BwInquiry *inquiry, const BwRequestRow *request)
 	copy->quantity = request->quantity;
 	copy->first_sent_at = request->first_sent_at;
 	copy->kind = pstrdup(request->kind);
+	inquiry->kind = bw_order_kind_parse(request->kind);
 	copy->account_id = pstrdup(request->account_id);
 	copy->customer_order_id = pstrdup(request->customer_order_id);
 	if (request->refused_code != NULL)
 		copy->refused_code = pstrdup(request->refused_code);
 }
 
-/* In the current memory context. */
+/* In the current memory context.  Disconnects have no filter but dates. */
 static char *
 first_list_query(const BwRequestRow *request)
 {
 	StringInfoData query;
 
+	if (bw_order_kind_parse(request->kind) == BW_KIND_DISCONNECT)
+		return bw_api_dated_query(request->first_sent_at, DATED_PAGE_SIZE);
 	initStringInfo(&query);
 	bw_api_append(&query, "page", "1");
 	bw_api_append(&query, "size", LIST_PAGE_SIZE);
@@ -213,8 +221,9 @@ choose_question(BwInquiry *inquiry)
 }
 
 /*
- * A number that the second copy of a request did not get, because it is taken:
- * maybe by the first.  -1 when there is none, or none left.
+ * A number that the second copy of a request did not get, because it is taken,
+ * or could not give back, because it is gone: maybe by the first.  -1 when there
+ * is none, or none left.
  */
 static int
 doubtful_number(const BwInquiry *inquiry)
@@ -232,7 +241,7 @@ doubtful_number(const BwInquiry *inquiry)
 
 			if (reply == NULL || !matches(inquiry, &inquiry->found[i]))
 				continue;
-			taken = taken || is_taken(reply, inquiry->numbers[n]);
+			taken = taken || is_taken(inquiry, reply, inquiry->numbers[n]);
 			ours = texts_have(&reply->completed, inquiry->numbers[n]);
 		}
 		if (taken && !ours)
@@ -241,9 +250,9 @@ doubtful_number(const BwInquiry *inquiry)
 	return -1;
 }
 
-/* Does an order that has ended say that somebody has the number? */
+/* Does an order that has ended say that somebody was there before? */
 static bool
-is_taken(const BwOrderReply *reply, const char *digits)
+is_taken(const BwInquiry *inquiry, const BwOrderReply *reply, const char *digits)
 {
 	BwOrderStatus status;
 
@@ -254,11 +263,20 @@ is_taken(const BwOrderReply *reply, const char *digits)
 	{
 		const BwReplyError *error = &reply->errors.items[i];
 
-		if (bw_order_error_class(error->code) == BW_ERROR_NUMBER_TAKEN &&
+		if (may_be_taken(inquiry->kind, error->code) &&
 			(error->numbers.count == 0 || texts_have(&error->numbers, digits)))
 			return true;
 	}
 	return false;
+}
+
+static bool
+may_be_taken(BwOrderKind kind, const char *code)
+{
+	BwErrorClass class = bw_order_error_class(code);
+
+	return class == BW_ERROR_NUMBER_TAKEN ||
+		(kind == BW_KIND_DISCONNECT && class == BW_ERROR_NUMBER_INVALID);
 }
 
 static bool
@@ -285,13 +303,14 @@ ask(BwWork *work, BwTask *task)
 	switch (inquiry->question)
 	{
 		case ASK_LIST:
-			spec.path = bw_api_path(&task->account, "orders", NULL);
+			spec.path = bw_api_path(&task->account, bw_api_resource(inquiry->kind), NULL);
 			spec.query = inquiry->list_query;
 			inquiry->list_query = NULL;
 			inquiry->list_pages++;
 			break;
 		case ASK_ORDER:
-			spec.path = bw_api_path(&task->account, "orders", inquiry->asking->id);
+			spec.path = bw_api_path(&task->account, bw_api_resource(inquiry->kind),
+									inquiry->asking->id);
 			break;
 		case ASK_NUMBER:
 			spec.path = psprintf("/tns/%s", inquiry->numbers[inquiry->number_asking]);

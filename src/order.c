@@ -197,6 +197,24 @@ static bool same_word(const char *a, const char *b);
 static char ascii_upper(char c);
 
 const char *
+bw_order_kind_name(BwOrderKind kind)
+{
+	static const char *const names[BW_ORDER_KIND_COUNT] = {
+		[BW_KIND_ORDER] = "order",
+		[BW_KIND_DISCONNECT] = "disconnect"
+	};
+
+	return names[kind];
+}
+
+BwOrderKind
+bw_order_kind_parse(const char *name)
+{
+	return strcmp(name, bw_order_kind_name(BW_KIND_DISCONNECT)) == 0
+		? BW_KIND_DISCONNECT : BW_KIND_ORDER;
+}
+
+const char *
 bw_order_status_name(BwOrderStatus status)
 {
 	return status_names[status];

@@ -37,6 +37,21 @@ typedef enum BwOrderStatus
 
 #define BW_ORDER_STATUS_COUNT (BW_ORDER_CANCELLED + 1)
 
+/* What an order does to telephone numbers: bw_orders.kind. */
+typedef enum BwOrderKind
+{
+	BW_KIND_ORDER,				/* POST /orders */
+	BW_KIND_DISCONNECT			/* POST /disconnects: gives numbers back */
+} BwOrderKind;
+
+#define BW_ORDER_KIND_COUNT (BW_KIND_DISCONNECT + 1)
+
+/* Name as stored in bw_orders.kind; a static string. */
+extern const char *bw_order_kind_name(BwOrderKind kind);
+
+/* Inverse of bw_order_kind_name(), for what was read from there. */
+extern BwOrderKind bw_order_kind_parse(const char *name);
+
 /* Name as stored in bw_orders.status; a static string. */
 extern const char *bw_order_status_name(BwOrderStatus status);
 

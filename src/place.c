@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/timestamp.h"
 
 #include "functions.h"
 #include "place.h"
@@ -22,6 +23,8 @@ static void begin(BwNewOrder *order, const BwServer *server,
 static void insert(const BwNewOrder *order, BwPlaced *placed);
 static Datum number_array(const BwNumber *numbers, int count);
 static void check_search(const BwSearchOrder *wanted);
+static void check_disconnect(const BwServer *server, int count);
+static void hold_back(BwNewOrder *order, const BwServer *server);
 
 void
 bw_place_numbers_order(const BwNumbersOrder *wanted, BwPlaced *placed)
@@ -68,6 +71,46 @@ bw_place_search_order(const BwSearchOrder *wanted, BwPlaced *placed)
 	insert(&order, placed);
 }
 
+void
+bw_place_disconnect(const BwDisconnect *wanted, BwPlaced *placed)
+{
+	BwOrderOptions options = {.customer_order_id = wanted->customer_order_id,
+	.partial_allowed = true,.attempts = 1};
+	int			count = wanted->count;
+	BwNewOrder	order;
+	BwProblem	problem;
+
+	placed->count = count;
+	placed->numbers = palloc(sizeof(BwNumber) * Max(count, 1));
+	if (!bw_disconnect_check(wanted->numbers, count, wanted->customer_order_id,
+							 placed->numbers, palloc(sizeof(int) * Max(count, 1)),
+							 &problem))
+		bw_problem_raise(&problem);
+	check_disconnect(wanted->server, count);
+
+	begin(&order, wanted->server, &options, NULL);
+	hold_back(&order, wanted->server);
+	order.kind = BW_KIND_DISCONNECT;
+	order.quantity = count;
+	order.idempotency_key = wanted->idempotency_key;
+	order.tag = wanted->tag;
+	order.has_numbers = true;
+	order.numbers = number_array(placed->numbers, count);
+	order.own_request = true;
+	insert(&order, placed);
+}
+
+/* To lose a number is worse than to buy one: for a while it can be taken back. */
+static void
+hold_back(BwNewOrder *order, const BwServer *server)
+{
+	if (server->release_after_s == 0)
+		return;
+	order->status = BW_ORDER_HELD;
+	order->held_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													server->release_after_s * 1000);
+}
+
 /* What all orders have. */
 static void
 begin(BwNewOrder *order, const BwServer *server, const BwOrderOptions *options,
@@ -86,6 +129,7 @@ begin(BwNewOrder *order, const BwServer *server, const BwOrderOptions *options,
 	order->back_order_requested = options->back_order_requested;
 	order->attempts = options->attempts;
 	order->for_row = for_row;
+	order->held_until = DT_NOEND;
 }
 
 static void
@@ -102,7 +146,8 @@ insert(const BwNewOrder *order, BwPlaced *placed)
 	bw_store_leave(&scope);
 	placed->status = order->status;
 	if (placed->is_new)
-		bw_registry_wake_at_commit(BW_TOPIC_QUEUE);
+		bw_registry_wake_at_commit(order->held_until == DT_NOEND ? BW_TOPIC_QUEUE
+								   : BW_TOPIC_HELD);
 }
 
 static Datum
@@ -126,4 +171,26 @@ check_search(const BwSearchOrder *wanted)
 							   &problem))
 		bw_problem_raise(&problem);
 	bw_check_guards(wanted->server, &wanted->options, search->quantity);
+}
+
+static void
+check_disconnect(const BwServer *server, int count)
+{
+	if (!server->allow_disconnect)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("disconnecting is not allowed for server \"%s\"", server->name),
+				 errhint("Its owner can run ALTER SERVER ... OPTIONS (ADD allow_disconnect 'true').")));
+	if (server->ordering == BW_ORDERING_OFF)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ordering is off for server \"%s\"", server->name),
+				 errhint("Its owner can run ALTER SERVER ... OPTIONS (SET ordering 'on').")));
+	if (count > server->max_disconnects_per_day)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("disconnecting %d telephone numbers exceeds the limit of server \"%s\"",
+						count, server->name),
+				 errdetail("The limit is %d per day.", server->max_disconnects_per_day),
+				 errhint("See the server option \"max_disconnects_per_day\".")));
 }

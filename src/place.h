@@ -47,6 +47,17 @@ typedef struct BwSearchOrder
 	const BwProvision *for_row; /* NULL: for no row of a table */
 } BwSearchOrder;
 
+/* Numbers to be given back. */
+typedef struct BwDisconnect
+{
+	BwServer   *server;			/* as above */
+	const char *const *numbers; /* in any spelling; NULL is refused */
+	int			count;
+	const char *customer_order_id;	/* NULL: none of the user's own */
+	const char *idempotency_key;	/* NULL: none */
+	Datum		tag;			/* jsonb, 0: null */
+} BwDisconnect;
+
 /* An order that was written down. */
 typedef struct BwPlaced
 {
@@ -61,5 +72,6 @@ typedef struct BwPlaced
 
 extern void bw_place_numbers_order(const BwNumbersOrder *wanted, BwPlaced *placed);
 extern void bw_place_search_order(const BwSearchOrder *wanted, BwPlaced *placed);
+extern void bw_place_disconnect(const BwDisconnect *wanted, BwPlaced *placed);
 
 #endif							/* BW_PLACE_H */

@@ -96,7 +96,8 @@ typedef enum BwTopic
 	BW_TOPIC_SUBSCRIPTIONS = 8,
 	BW_TOPIC_IDENTITY = 16,		/* of the database: is it a copy? */
 	BW_TOPIC_WRITE_BACKS = 32,	/* outcomes for rows of users' tables */
-	BW_TOPIC_ALL = 47			/* but for the identity */
+	BW_TOPIC_HELD = 64,			/* orders that wait for a time, or for room */
+	BW_TOPIC_ALL = 111			/* but for the identity */
 } BwTopic;
 
 /* Topics that it was asked to look at since the last call. */

@@ -559,6 +559,19 @@ bw_order_check(const char *const *numbers, int count,
 	return true;
 }
 
+bool
+bw_disconnect_check(const char *const *numbers, int count,
+					const char *customer_order_id, BwNumber *parsed, int *order,
+					BwProblem *problem)
+{
+	if (count < 1)
+		return refuse(problem, BW_PROBLEM_INVALID_PARAMETER, NULL, NULL,
+					  "there is no telephone number to disconnect");
+	return parse_numbers(numbers, count, parsed, problem) &&
+		check_duplicates(parsed, count, order, problem) &&
+		check_customer_order_id(customer_order_id, problem);
+}
+
 static bool
 parse_numbers(const char *const *numbers, int count, BwNumber *parsed,
 			  BwProblem *problem)

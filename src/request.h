@@ -124,6 +124,15 @@ extern bool bw_order_check(const char *const *numbers, int count,
 						   BwNumber *parsed, int *order,
 						   BwProblem *problem);
 
+/*
+ * Check what is to be disconnected, as bw_order_check() does: at least one
+ * number, none twice, all valid, and the CustomerOrderId (NULL: none).
+ */
+extern bool bw_disconnect_check(const char *const *numbers, int count,
+								const char *customer_order_id,
+								BwNumber *parsed, int *order,
+								BwProblem *problem);
+
 /* The same checks for options alone, used by orders by criteria. */
 extern bool bw_order_options_check(const BwOrderOptions *options,
 								   BwProblem *problem);

@@ -20,7 +20,8 @@
 static BwStatement approve = {
 	.text =
 	"WITH h AS ("
-	" DELETE FROM bw_held WHERE order_id = $1 AND reason = 'approval'"
+	" DELETE FROM bw_held"
+	"  WHERE order_id = $1 AND reason IN ('approval', 'release_after')"
 	" RETURNING *),"
 	"q AS ("
 	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity,"

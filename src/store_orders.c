@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "store_orders.h"
 
@@ -41,7 +42,7 @@ enum Part
 
 static BwStatement insert_order[32];
 
-#define INSERT_ARGS 35
+#define INSERT_ARGS 37
 
 static const Oid insert_order_types[INSERT_ARGS] = {
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
@@ -49,7 +50,7 @@ static const Oid insert_order_types[INSERT_ARGS] = {
 	TEXTARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, OIDOID, INT8OID, TEXTOID,
 	TEXTOID, TEXTOID,
 	OIDOID, TEXTOID, INT2ARRAYOID, TEXTARRAYOID, INT2OID, INT2OID, INT2OID, BOOLOID, TEXTOID,
-	BOOLOID
+	BOOLOID, TEXTOID, TIMESTAMPTZOID
 };
 
 static const char insert_self[] =
@@ -75,7 +76,7 @@ static const char insert_itself[] =
 "        back_order_requested, direct, attempts, reservation_ids,"
 "        request_id, retry_of, for_table, for_key)"
 " OVERRIDING SYSTEM VALUE"
-" SELECT id, home, 'order', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+" SELECT id, home, $36, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 "        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19, $24, $25::jsonb"
 "   FROM self%s"
 " ON CONFLICT DO NOTHING"
@@ -91,7 +92,8 @@ static const char insert_request[] =
 " INSERT INTO bw_requests (id, home, kind, server, account_id, ordered_by,"
 "        customer_order_id, members, quantity)"
 " OVERRIDING SYSTEM VALUE"
-" SELECT request_id, home, CASE WHEN $15 THEN 'direct' ELSE 'explicit' END,"
+" SELECT request_id, home, CASE WHEN $36 = 'disconnect' THEN $36"
+"                              WHEN $15 THEN 'direct' ELSE 'explicit' END,"
 "        $1, $2, $3, COALESCE($9, " BW_NEW_CUSTOMER_ORDER_ID("home", "id") "),"
 "        ARRAY[id], $5"
 "   FROM o)";
@@ -104,8 +106,9 @@ static const char insert_queued[] =
 
 static const char insert_held[] =
 ", h AS ("
-" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason)"
-" SELECT id, $1, $3, $5, 'approval' FROM o)";
+" INSERT INTO bw_held (order_id, server, ordered_by, quantity, reason, due_at)"
+" SELECT id, $1, $3, $5, CASE WHEN $37 IS NULL THEN 'approval' ELSE 'release_after' END,"
+"        $37 FROM o)";
 
 static const char insert_search[] =
 ", w AS ("
@@ -331,6 +334,9 @@ bw_store_insert_order(const BwNewOrder *order, bool *row_waits)
 	v[22] = CStringGetTextDatum(bw_instance);
 	fill_row(order->for_row, &v[23], &nulls[23]);
 	v[34] = BoolGetDatum(parts & PART_SEARCH);
+	v[35] = CStringGetTextDatum(bw_order_kind_name(order->kind));
+	v[36] = TimestampTzGetDatum(order->held_until);
+	nulls[36] = order->held_until == DT_NOEND;
 
 	if (bw_store_run(insert_statement(parts), v, nulls) == 0)
 		raise_fence();
@@ -423,6 +429,7 @@ bw_store_rest_of_order(int64 id)
 
 	bw_store_run(&rest_of_order, v, NULL);
 	order->retry_of = id;
+	order->held_until = DT_NOEND;
 	order->server = bw_store_text(0, 0);
 	order->site_id = bw_store_text(0, 1);
 	order->peer_id = bw_store_text(0, 2);
@@ -483,7 +490,7 @@ bw_store_order(int64 id, Oid role)
 				 errmsg("order " INT64_FORMAT " does not exist", id),
 				 errhint("bw_orders lists the orders of your role.")));
 	row->id = id;
-	row->kind = bw_store_text(0, 1);
+	row->kind = bw_order_kind_parse(bw_store_text(0, 1));
 	row->server = bw_store_text(0, 2);
 	row->account_id = bw_store_text(0, 3);
 	row->ordered_by = bw_store_text(0, 4);

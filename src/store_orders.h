@@ -23,7 +23,10 @@ typedef struct BwNewOrder
 	const char *server;
 	const char *account_id;
 	const char *ordered_by;
+	BwOrderKind kind;
 	BwOrderStatus status;		/* QUEUED or HELD */
+	TimestampTz held_until;		/* HELD, and queued by itself then; DT_NOEND:
+								 * waits for bw_approve() */
 	int			quantity;
 	const char *site_id;
 	const char *peer_id;
@@ -74,7 +77,7 @@ extern BwOrderLine *bw_store_order_lines(int64 order_id, int *count);
 typedef struct BwOrderRow
 {
 	int64		id;
-	char	   *kind;
+	BwOrderKind kind;
 	char	   *server;
 	char	   *account_id;
 	char	   *ordered_by;

@@ -72,7 +72,7 @@ static BwStatement blockers = {
 	"     AND n.order_id <> i.order_id OFFSET 0) AS n"
 	" CROSS JOIN LATERAL ("
 	"  SELECT b.id FROM bw_orders AS b"
-	"   WHERE b.id = n.order_id AND b.account_id = o.account_id AND b.kind = 'order'"
+	"   WHERE b.id = n.order_id AND b.account_id = o.account_id"
 	"     AND b.status IN ('SENDING', 'UNKNOWN', 'RECEIVED', 'BACKORDERED') OFFSET 0) AS b"
 	" GROUP BY i.order_id",
 	.nargs = 1,
@@ -178,9 +178,9 @@ static BwStatement claim = {
 	"d AS ("
 	" DELETE FROM bw_queue WHERE " QUEUE_ROWS "),"
 	"s AS ("
-	" INSERT INTO bw_spending AS s (server, minute, numbers)"
-	" VALUES ($1, date_trunc('minute', now()), $7)"
-	" ON CONFLICT (server, minute)"
+	" INSERT INTO bw_spending AS s (server, kind, minute, numbers)"
+	" SELECT $1, 'order', date_trunc('minute', now()), $7 WHERE $7 > 0"
+	" ON CONFLICT (server, kind, minute)"
 	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers)"
 	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
 	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
@@ -306,6 +306,7 @@ static BwStatement release_waiting = {
 	"   FROM w CROSS JOIN LATERAL ("
 	"    SELECT * FROM bw_orders AS o"
 	"     WHERE o.id = w.order_id AND o.quantity = 1 AND o.attempts = 1"
+	"       AND o.kind = 'order'"
 	"       AND COALESCE(cardinality(w.members), 1) = 1 OFFSET 0) AS o"
 	"  CROSS JOIN LATERAL ("
 	"    SELECT m.telephone_number FROM bw_order_numbers AS m"
@@ -316,7 +317,8 @@ static BwStatement release_waiting = {
 	"       AND n.order_id + 0 = ANY ($1) AND n.status = 'COMPLETE' OFFSET 0) AS n"
 	"  CROSS JOIN LATERAL ("
 	"    SELECT f.id, f.ordered_by FROM bw_orders AS f"
-	"     WHERE f.id = n.order_id AND f.account_id = o.account_id OFFSET 0) AS f"
+	"     WHERE f.id = n.order_id AND f.account_id = o.account_id"
+	"       AND f.kind = 'order' OFFSET 0) AS f"
 	"  GROUP BY w.row, o.id, o.request_id),"
 	"q AS ("
 	" DELETE FROM bw_queue WHERE ctid = ANY (ARRAY(SELECT row FROM lost))),"
@@ -401,11 +403,13 @@ static BwStatement reject = {
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, TEXTOID}
 };
 
+/* Orders for numbers; those that give some back have a limit of their own. */
 static BwStatement queued_ids = {
 	.text =
 	"SELECT q.order_id"
 	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
 	" WHERE q.server = $1 AND q.ordered_by = $2 AND o.status = 'QUEUED'"
+	"   AND o.kind = 'order'"
 	" ORDER BY q.order_id LIMIT $3"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED",
 	.nargs = 3,
@@ -421,7 +425,7 @@ static BwStatement release_held = {
 	"WITH t AS MATERIALIZED ("
 	" SELECT h.order_id, h.quantity"
 	"   FROM bw_held AS h JOIN bw_orders AS o ON o.id = h.order_id"
-	"  WHERE h.server = $1 AND h.reason = 'day limit'"
+	"  WHERE h.server = $1 AND h.reason = $3"
 	"  ORDER BY h.order_id LIMIT least($2, 5000)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED),"
 	"c AS ("
@@ -440,29 +444,61 @@ static BwStatement release_held = {
 	"   LEFT JOIN bw_requests AS r ON r.id = o.request_id),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT order_id, 'QUEUED', 'worker', 'day limit' FROM h)"
+	" SELECT order_id, 'QUEUED', 'worker', $3 FROM h)"
 	"UPDATE bw_orders AS o SET status = 'QUEUED' FROM h WHERE o.id = h.order_id"
 	" RETURNING o.id",
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT8OID}
+	.nargs = 3,
+	.argtypes = {TEXTOID, INT8OID, TEXTOID}
+};
+
+/* They were held for a time, which has come. */
+static BwStatement release_due = {
+	.text =
+	"WITH t AS MATERIALIZED ("
+	" SELECT h.order_id"
+	"   FROM bw_held AS h JOIN bw_orders AS o ON o.id = h.order_id"
+	"  WHERE h.due_at <= now()"
+	"  ORDER BY h.due_at LIMIT $1"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED),"
+	"h AS ("
+	" DELETE FROM bw_held AS h USING t WHERE h.order_id = t.order_id"
+	" RETURNING h.*),"
+	"q AS ("
+	" INSERT INTO bw_queue (server, ordered_by, order_id, request_id, quantity)"
+	" SELECT h.server, h.ordered_by, h.order_id, o.request_id, h.quantity"
+	"   FROM h JOIN bw_orders AS o ON o.id = h.order_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT order_id, 'QUEUED', 'worker', reason FROM h)"
+	"UPDATE bw_orders AS o SET status = 'QUEUED' FROM h WHERE o.id = h.order_id"
+	" RETURNING o.id",
+	.nargs = 1,
+	.argtypes = {INT4OID}
+};
+
+static BwStatement next_release = {
+	.text =
+	"SELECT due_at FROM bw_held WHERE due_at IS NOT NULL AND due_at > now()"
+	" ORDER BY due_at LIMIT 1",
+	.nargs = 0
 };
 
 static BwStatement spend = {
 	.text =
-	"INSERT INTO bw_spending AS s (server, minute, numbers)"
-	" VALUES ($1, date_trunc('minute', now()), $2)"
-	" ON CONFLICT (server, minute)"
+	"INSERT INTO bw_spending AS s (server, kind, minute, numbers)"
+	" VALUES ($1, $3, date_trunc('minute', now()), $2)"
+	" ON CONFLICT (server, kind, minute)"
 	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers",
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT4OID}
+	.nargs = 3,
+	.argtypes = {TEXTOID, INT4OID, TEXTOID}
 };
 
 static BwStatement spent = {
 	.text =
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
-	" WHERE server = $1 AND minute > now() - interval '1 day'",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+	" WHERE server = $1 AND kind = $2 AND minute > now() - interval '1 day'",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
 };
 
 static BwStatement forget_spending = {
@@ -527,7 +563,7 @@ read_order_data(uint64 rows)
 		o->id = bw_store_int64(i, 0);
 		o->request_id = bw_store_int64(i, 1);
 		o->request_customer_order_id = bw_store_text(i, 2);
-		o->kind = bw_store_text(i, 3);
+		o->kind = bw_order_kind_parse(bw_store_text(i, 3));
 		o->quantity = bw_store_int32(i, 4);
 		o->site_id = bw_store_text(i, 5);
 		o->peer_id = bw_store_text(i, 6);
@@ -865,17 +901,33 @@ bw_store_hold_group(const BwGroup *group, const char *reason, int limit,
 }
 
 int64 *
-bw_store_release_held(const char *server, int64 room, int *count)
+bw_store_release_held(const char *server, const char *reason, int64 room, int *count)
 {
-	Datum		v[2] = {CStringGetTextDatum(server), Int64GetDatum(room)};
+	Datum		v[3] = {CStringGetTextDatum(server), Int64GetDatum(room),
+	CStringGetTextDatum(reason)};
 
 	return read_ids(bw_store_run(&release_held, v, NULL), count);
 }
 
-void
-bw_store_spend(const char *server, int numbers)
+int64 *
+bw_store_release_due(int limit, int *count)
 {
-	Datum		v[2] = {CStringGetTextDatum(server), Int32GetDatum(numbers)};
+	Datum		v[1] = {Int32GetDatum(limit)};
+
+	return read_ids(bw_store_run(&release_due, v, NULL), count);
+}
+
+TimestampTz
+bw_store_next_release(void)
+{
+	return bw_store_run(&next_release, NULL, NULL) == 0 ? DT_NOEND : bw_store_time(0, 0);
+}
+
+void
+bw_store_spend(const char *server, BwOrderKind kind, int numbers)
+{
+	Datum		v[3] = {CStringGetTextDatum(server), Int32GetDatum(numbers),
+	CStringGetTextDatum(bw_order_kind_name(kind))};
 
 	bw_store_run(&spend, v, NULL);
 }
@@ -887,9 +939,10 @@ bw_store_forget_spending(void)
 }
 
 int64
-bw_store_spent(const char *server)
+bw_store_spent(const char *server, BwOrderKind kind)
 {
-	Datum		v[1] = {CStringGetTextDatum(server)};
+	Datum		v[2] = {CStringGetTextDatum(server),
+	CStringGetTextDatum(bw_order_kind_name(kind))};
 
 	bw_store_run(&spent, v, NULL);
 	return bw_store_int64(0, 0);

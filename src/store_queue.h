@@ -37,7 +37,7 @@ typedef struct BwOrderData
 	int64		id;
 	int64		request_id;		/* 0: may share one */
 	char	   *request_customer_order_id;	/* NULL: may share one */
-	char	   *kind;
+	BwOrderKind kind;
 	int			quantity;
 	char	   *site_id;
 	char	   *peer_id;
@@ -133,21 +133,29 @@ extern BwEnded *bw_store_ended(uint64 rows);
 extern BwEnded *bw_store_reject(const BwGroup *group, const int64 *order_ids,
 								int ids, const char *error_text, int *count);
 
-/* From the queue to HELD, "approval" or "day limit". */
+/* From the queue to HELD, for a reason of bw_held. */
 extern int64 *bw_store_hold(const BwGroup *group, const int64 *order_ids,
 							int ids, const char *reason, int *count);
 extern int64 *bw_store_hold_group(const BwGroup *group, const char *reason,
 								  int limit, int *count);
 
-/* Back into the queue: held orders of up to "room" numbers in all. */
-extern int64 *bw_store_release_held(const char *server, int64 room, int *count);
+/* Back into the queue: orders held for "reason", of up to "room" numbers in all. */
+extern int64 *bw_store_release_held(const char *server, const char *reason,
+									int64 room, int *count);
+
+/* Into the queue: orders that were held for a time, which has come. */
+extern int64 *bw_store_release_due(int limit, int *count);
+
+/* When the next one's comes; DT_NOEND: there is none. */
+extern TimestampTz bw_store_next_release(void);
 
 /*
  * Numbers of a server that were sent in the last 24 hours.  A claim counts
- * them by the minute; "spend" corrects that, by a negative number.
+ * those that it orders by the minute; "spend" counts others, and corrects that
+ * by a negative number.
  */
-extern void bw_store_spend(const char *server, int numbers);
-extern int64 bw_store_spent(const char *server);
+extern void bw_store_spend(const char *server, BwOrderKind kind, int numbers);
+extern int64 bw_store_spent(const char *server, BwOrderKind kind);
 
 /* Minutes that count no more. */
 extern void bw_store_forget_spending(void);

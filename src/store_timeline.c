@@ -55,8 +55,12 @@ static BwStatement doubt_unsent = {
 
 static BwStatement due_doubts = {
 	.text =
-	"SELECT server, ordered_by, up_to, since, tries, due_at <= now(), due_at"
-	"  FROM bw_doubts",
+	"SELECT d.server, d.ordered_by, d.up_to, d.since, d.tries, d.due_at <= now(), d.due_at,"
+	"       EXISTS (SELECT FROM (SELECT server, ordered_by, order_id FROM bw_queue"
+	"                            UNION ALL SELECT server, ordered_by, order_id FROM bw_held) AS w"
+	"                 JOIN bw_orders AS o ON o.id = w.order_id AND o.kind = 'disconnect'"
+	"                WHERE w.server = d.server AND w.ordered_by = d.ordered_by)"
+	"  FROM bw_doubts AS d",
 	.nargs = 0
 };
 
@@ -249,6 +253,7 @@ bw_store_due_doubts(int *count, TimestampTz *next_due)
 		doubt->up_to = bw_store_int64(i, 2);
 		doubt->since = bw_store_time(i, 3);
 		doubt->tries = bw_store_int32(i, 4);
+		doubt->disconnects = bw_store_bool(i, 7);
 		(*count)++;
 	}
 	return doubts;
@@ -316,6 +321,8 @@ lock_members(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
 		v[5] = role;
 		rows = bw_store_run(&members_of_request, v, nulls);
 	}
+	else if (sent->kind == BW_KIND_DISCONNECT)
+		rows = 0;				/* each of ours has its request */
 	else
 	{
 		v[0] = server;

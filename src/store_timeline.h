@@ -19,6 +19,7 @@
 
 #include "bandwidth.h"
 
+#include "order.h"
 #include "store.h"
 
 /* The timeline that this server writes. */
@@ -41,6 +42,7 @@ typedef struct BwDoubt
 	int64		up_to;			/* id of the last one */
 	TimestampTz since;			/* when the first one was made */
 	int			tries;			/* times that the account was looked through */
+	bool		disconnects;	/* some of them give numbers back */
 } BwDoubt;
 
 /* Those whose time has come; when the next one's has (DT_NOEND: none). */
@@ -53,6 +55,7 @@ extern void bw_store_end_doubt(const BwDoubt *doubt);
 /* An order at Bandwidth that may be that of a doubtful one. */
 typedef struct BwSent
 {
+	BwOrderKind kind;
 	char	   *bandwidth_order_id;
 	char	   *customer_order_id;
 	int64		request_id;		/* that waits, and has its CustomerOrderId; or

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * submit.c
- *	  POST an order, and record how that went.
+ *	  POST an order or a disconnect, and record how that went.
  *
  * The claim is committed before the POST leaves, and no transaction is open
  * while it is on its way.  Whatever kills us in between leaves a request that
@@ -35,6 +35,7 @@
 /* What a POST must remember, beside its account. */
 typedef struct Submission
 {
+	BwOrderKind kind;
 	char	   *body;
 	bool		own_place;		/* site and peer are the server's own */
 	int			quantity;
@@ -59,6 +60,8 @@ static BwTask *make_task(BwWork *work, int64 request_id, const char *server,
 static bool is_own_place(const BwServer *server, const BwOrderData *order);
 static char *request_body(const char *customer_order_id, BwOrderData **orders,
 						  int count);
+static char *order_body(const char *customer_order_id, BwOrderData **orders,
+						int count, const char *const *numbers, int number_count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
 static void split(BwWork *work, Recording *recording, BwTask *task,
@@ -102,6 +105,7 @@ make_task(BwWork *work, int64 request_id, const char *server,
 	bw_task_account(task, server, ordered_by);
 	task->source = "reply";
 	task->detail = submission;
+	submission->kind = orders[0]->kind;
 	submission->own_place = is_own_place(task->account.server, orders[0]);
 	for (int i = 0; i < count; i++)
 		submission->quantity += orders[i]->quantity;
@@ -162,34 +166,23 @@ add_criteria(BwOrderBody *body, const BwOrderData *order)
 static char *
 request_body(const char *customer_order_id, BwOrderData **orders, int count)
 {
-	BwOrderBody body = {0};
+	BwDisconnectBody disconnect = {.customer_order_id = customer_order_id};
 	const char **numbers;
+	int			number_count = 0;
 	char	   *xml;
 	char	   *copy;
 
 	for (int i = 0; i < count; i++)
-		body.number_count += orders[i]->number_count;
-	numbers = palloc(sizeof(char *) * Max(body.number_count, 1));
-	body.number_count = 0;
+		number_count += orders[i]->number_count;
+	numbers = palloc(sizeof(char *) * Max(number_count, 1));
+	number_count = 0;
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < orders[i]->number_count; j++)
-			numbers[body.number_count++] = orders[i]->numbers[j];
-	body.customer_order_id = customer_order_id;
-	body.name = orders[0]->name != NULL ? orders[0]->name
-		: count == 1 ? psprintf("PostgreSQL order " INT64_FORMAT, orders[0]->id)
-		: psprintf("PostgreSQL orders from " INT64_FORMAT, orders[0]->id);
-	body.site_id = orders[0]->site_id;
-	body.peer_id = orders[0]->peer_id;
-	body.partial_allowed = count > 1 || orders[0]->partial_allowed;
-	body.back_order_requested = orders[0]->back_order_requested;
-	body.numbers = numbers;
-	body.reservation_ids = (const char *const *) orders[0]->reservation_ids;
-	body.reservation_count = orders[0]->reservation_count;
-	body.enable_lca = -1;
-	body.ends_in = -1;
-	if (orders[0]->direct)
-		add_criteria(&body, orders[0]);
-	xml = bw_xml_encode_order(&body);
+			numbers[number_count++] = orders[i]->numbers[j];
+	disconnect.numbers = numbers;
+	disconnect.number_count = number_count;
+	xml = orders[0]->kind == BW_KIND_DISCONNECT ? bw_xml_encode_disconnect(&disconnect)
+		: order_body(customer_order_id, orders, count, numbers, number_count);
 	if (xml == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -198,6 +191,30 @@ request_body(const char *customer_order_id, BwOrderData **orders, int count)
 	copy = pstrdup(xml);
 	free(xml);
 	return copy;
+}
+
+/* malloc'd; NULL as bw_xml_encode_order() returns it. */
+static char *
+order_body(const char *customer_order_id, BwOrderData **orders, int count,
+		   const char *const *numbers, int number_count)
+{
+	BwOrderBody body = {.customer_order_id = customer_order_id,.numbers = numbers,
+	.number_count = number_count};
+
+	body.name = orders[0]->name != NULL ? orders[0]->name
+		: count == 1 ? psprintf("PostgreSQL order " INT64_FORMAT, orders[0]->id)
+		: psprintf("PostgreSQL orders from " INT64_FORMAT, orders[0]->id);
+	body.site_id = orders[0]->site_id;
+	body.peer_id = orders[0]->peer_id;
+	body.partial_allowed = count > 1 || orders[0]->partial_allowed;
+	body.back_order_requested = orders[0]->back_order_requested;
+	body.reservation_ids = (const char *const *) orders[0]->reservation_ids;
+	body.reservation_count = orders[0]->reservation_count;
+	body.enable_lca = -1;
+	body.ends_in = -1;
+	if (orders[0]->direct)
+		add_criteria(&body, orders[0]);
+	return bw_xml_encode_order(&body);
 }
 
 BwTask *
@@ -222,10 +239,12 @@ bw_submit_again(BwWork *work, const BwRequestRow *request)
 void
 bw_submit_send(BwWork *work, BwTask *task)
 {
-	BwCallSpec	spec = {.class = BW_CLASS_ORDER,.method = "POST",.query = NULL};
+	const Submission *submission = task->detail;
+	bool		disconnect = submission->kind == BW_KIND_DISCONNECT;
+	BwCallSpec	spec = {.class = disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,
+	.method = "POST",.body = submission->body};
 
-	spec.path = bw_api_path(&task->account, "orders", NULL);
-	spec.body = ((Submission *) task->detail)->body;
+	spec.path = bw_api_path(&task->account, bw_api_resource(submission->kind), NULL);
 	bw_task_start(work, task, &spec);
 }
 
@@ -322,7 +341,7 @@ split(BwWork *work, Recording *recording, BwTask *task, const BwRequestRow *requ
 	recording->moved = list_concat(recording->moved,
 								   bw_split(request, &errors, &back));
 	bw_xml_free_errors(&errors);
-	bw_guards_give_back(work, request->server, back);
+	bw_guards_give_back(work, request->server, BW_KIND_ORDER, back);
 	recording->next_due = GetCurrentTimestamp();
 	recording->requeued = true;
 }
@@ -337,8 +356,10 @@ note_outcome(BwWork *work, Recording *recording, BwTask *task,
 
 	if (item->status == BW_ORDER_QUEUED)
 	{
-		bw_guards_give_back(work, item->request->server,
-							((Submission *) task->detail)->quantity);
+		const Submission *submission = task->detail;
+
+		bw_guards_give_back(work, item->request->server, submission->kind,
+							submission->quantity);
 		(void) bw_group_back_off(state);
 		recording->requeued = true;
 		return;
@@ -397,6 +418,7 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 	BwErrorClass class = outcome->kind == BW_OUTCOME_UNAUTHORIZED
 	? BW_ERROR_MAPPING : bw_order_error_class(outcome->code);
 	bool		first = request->attempts <= 1;
+	bool		disconnect = ((Submission *) task->detail)->kind == BW_KIND_DISCONNECT;
 
 	item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
 	switch (class)
@@ -416,9 +438,10 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 			}
 			break;
 		case BW_ERROR_NUMBER_TAKEN:
-			if (!first)
+		case BW_ERROR_NUMBER_INVALID:
+			if (!first && (class == BW_ERROR_NUMBER_TAKEN || disconnect))
 			{
-				/* Taken, maybe by the copy whose reply was lost. */
+				/* Taken, or gone, maybe by the copy whose reply was lost. */
 				item->refused_code = outcome->code;
 				item->refused_text = outcome->text;
 				return true;

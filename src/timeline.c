@@ -12,7 +12,9 @@
  * An order at Bandwidth is known by its CustomerOrderId: that of a request
  * which waits, or one that this database made for a request which was lost
  * (orders that shared one, or an order by criteria after its search).
- * Source: "Get orders" of the numbers API.
+ * The account's disconnects are listed as well where some wait here: each has its
+ * request, and so its CustomerOrderId, from the beginning.
+ * Sources: "Get orders" and "Get disconnects" of the numbers API.
  *
  * src/timeline.c
  *-------------------------------------------------------------------------
@@ -41,6 +43,7 @@
 typedef struct Look
 {
 	BwDoubt		doubt;
+	BwOrderKind listed;			/* orders first, then disconnects */
 	char	   *query;			/* of the next page; NULL: all are read */
 	int			pages;
 	List	   *sent;			/* BwSent *: to be read */
@@ -66,8 +69,8 @@ typedef struct Step
 
 static void start_due(BwWork *work, void *arg);
 static void make_look(BwWork *work, void *arg);
-static char *first_query(TimestampTz since);
 static bool ask_next(BwWork *work, BwTask *task);
+static void turn_to_disconnects(BwTask *task);
 static void take_page(BwWork *work, BwTask *task);
 static void take_rows(BwWork *work, void *arg);
 static int	read_rows(Step *step, char ***ids, char ***customer_ids);
@@ -139,7 +142,7 @@ make_look(BwWork *work, void *arg)
 	*look = *step->look;
 	look->doubt.server = pstrdup(look->doubt.server);
 	look->doubt.ordered_by = pstrdup(look->doubt.ordered_by);
-	look->query = first_query(look->doubt.since);
+	look->query = bw_api_dated_query(look->doubt.since, PAGE_SIZE);
 	task->detail = look;
 	MemoryContextSwitchTo(old);
 	PG_TRY();
@@ -153,21 +156,6 @@ make_look(BwWork *work, void *arg)
 	}
 	PG_END_TRY();
 	step->tasks = lappend(step->tasks, task);
-}
-
-/* From a day before until tomorrow, whatever the zone. */
-static char *
-first_query(TimestampTz since)
-{
-	StringInfoData query;
-
-	initStringInfo(&query);
-	bw_api_append(&query, "page", "1");
-	bw_api_append(&query, "size", PAGE_SIZE);
-	bw_api_append(&query, "startdate", bw_api_format_day(since - USECS_PER_DAY));
-	bw_api_append(&query, "enddate",
-				  bw_api_format_day(GetCurrentTimestamp() + USECS_PER_DAY));
-	return query.data;
 }
 
 /* The next page, or the next order; false: nothing is left, or may be asked. */
@@ -192,11 +180,15 @@ ask_next(BwWork *work, BwTask *task)
 	}
 	look->reading = look->query == NULL;
 	if (look->reading)
-		spec.path = bw_api_path(&task->account, "orders",
-								((BwSent *) list_nth(look->sent, look->next))->bandwidth_order_id);
+	{
+		const BwSent *sent = list_nth(look->sent, look->next);
+
+		spec.path = bw_api_path(&task->account, bw_api_resource(sent->kind),
+								sent->bandwidth_order_id);
+	}
 	else
 	{
-		spec.path = bw_api_path(&task->account, "orders", NULL);
+		spec.path = bw_api_path(&task->account, bw_api_resource(look->listed), NULL);
 		spec.query = look->query;
 	}
 	bw_task_start(work, task, &spec);
@@ -212,12 +204,30 @@ bw_timeline_finished(BwWork *work, BwTask *task)
 	if (look->reading)
 		take_order(work, task);
 	else
+	{
 		take_page(work, task);
+		turn_to_disconnects(task);
+	}
 	if (ask_next(work, task))
 		return;
 	if (bw_work_transaction(work, conclude, &step, "looking for orders that were sent before"))
 		work->doubts_at = Min(work->doubts_at, step.next_due);
 	bw_task_free(task);
+}
+
+/* All orders are read. */
+static void
+turn_to_disconnects(BwTask *task)
+{
+	Look	   *look = task->detail;
+
+	if (look->query != NULL || look->listed == BW_KIND_DISCONNECT ||
+		!look->doubt.disconnects)
+		return;
+	look->listed = BW_KIND_DISCONNECT;
+	look->pages = 0;
+	look->query = MemoryContextStrdup(task->cxt,
+									  bw_api_dated_query(look->doubt.since, PAGE_SIZE));
 }
 
 static void
@@ -267,6 +277,7 @@ take_rows(BwWork *work, void *arg)
 	{
 		BwSent	   *sent = palloc0(sizeof(BwSent));
 
+		sent->kind = step->look->listed;
 		sent->bandwidth_order_id = pstrdup(ids[ours[i].position]);
 		sent->customer_order_id = pstrdup(customer_ids[ours[i].position]);
 		sent->request_id = ours[i].request_id;
@@ -373,7 +384,7 @@ bind_order(BwWork *work, void *arg)
 		step->moved = lappend(step->moved, bw_moved(ids[i], BW_ORDER_RECEIVED));
 	if (count > 0)
 	{
-		bw_store_spend(server->name, Max(step->sent->number_count, count));
+		bw_store_spend(server->name, step->sent->kind, Max(step->sent->number_count, count));
 		bw_guards_forget(work);
 		work->reconcile_at = GetCurrentTimestamp();
 	}

@@ -53,6 +53,7 @@ typedef struct BwWork
 
 	/* When each part wants its next turn; waking us sets them to now. */
 	TimestampTz submit_at;
+	TimestampTz held_at;
 	TimestampTz search_at;
 	TimestampTz reconcile_at;
 	TimestampTz inbox_at;

@@ -325,6 +325,7 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	sooner(&timeout, clock->probe_at);
 	sooner(&timeout, clock->farewell_at);
 	sooner(&timeout, work->submit_at);
+	sooner(&timeout, work->held_at);
 	sooner(&timeout, work->search_at);
 	sooner(&timeout, work->reconcile_at);
 	sooner(&timeout, work->inbox_at);
@@ -401,6 +402,8 @@ look_at(BwWork *work, Clock *clock, int topics)
 
 	if (topics & BW_TOPIC_QUEUE)
 		work->submit_at = work->search_at = now;
+	if (topics & BW_TOPIC_HELD)
+		work->held_at = now;
 	if (topics & BW_TOPIC_REQUESTS)
 		work->reconcile_at = now;
 	if (topics & BW_TOPIC_INBOX)
@@ -417,7 +420,7 @@ rest(BwWork *work)
 {
 	work->submit_at = work->search_at = work->reconcile_at = DT_NOEND;
 	work->inbox_at = work->subscriptions_at = work->doubts_at = DT_NOEND;
-	work->write_backs_at = DT_NOEND;
+	work->write_backs_at = work->held_at = DT_NOEND;
 }
 
 /* What somebody waits for first: orders on their way out. */
@@ -432,8 +435,6 @@ do_what_is_due(BwWork *work, Clock *clock)
 		look_at(work, clock, BW_TOPIC_ALL);
 		work->doubts_at = now;
 		(void) bw_work_transaction(work, check_identity, NULL, "checking the identity");
-		if (!work->fenced)
-			bw_guards_lap(work);
 	}
 	if (work->fenced)
 	{
@@ -443,6 +444,8 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	if (clock->farewell_at != DT_NOEND)
 		rest(work);
+	if (work->held_at <= now)
+		bw_guards_lap(work);
 	if (work->submit_at <= now)
 		bw_claim_lap(work);
 	if (work->search_at <= now)

@@ -26,6 +26,19 @@ test_names(void)
 	ok(!bw_order_status_parse("", &parsed), "so is nothing at all");
 }
 
+static void
+test_kinds(void)
+{
+	for (int i = 0; i < BW_ORDER_KIND_COUNT; i++)
+	{
+		const char *name = bw_order_kind_name((BwOrderKind) i);
+
+		ok((int) bw_order_kind_parse(name) == i, "%s reads back", name);
+	}
+	ok(bw_order_kind_parse("explicit") == BW_KIND_ORDER,
+	   "so do the kinds of requests that order");
+}
+
 /* Final is final: from there no move leads anywhere. */
 static void
 test_final(void)
@@ -49,6 +62,7 @@ int
 main(void)
 {
 	test_names();
+	test_kinds();
 	test_final();
 	return done_testing();
 }

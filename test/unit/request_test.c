@@ -516,6 +516,25 @@ test_refused_lists(void)
 				  "an order needs a site", "", "Use site_id, or set the option \"site_id\" of the server.");
 }
 
+/* Numbers to be given back are checked as those of an order are. */
+static void
+test_disconnect(void)
+{
+	static const char *const numbers[] = {"+15405514342", "(540) 227-8098", "5405514342"};
+	BwNumber	parsed[3];
+	int			order[3];
+	BwProblem	problem = {0};
+
+	ok(bw_disconnect_check(numbers, 2, "moved 17", parsed, order, &problem),
+	   "two numbers to give back");
+	is_str(parsed[1].digits, "5402278098", "as Bandwidth writes them");
+	ok(!bw_disconnect_check(numbers, 0, NULL, parsed, order, &problem), "none is refused");
+	is_str(problem.message, "there is no telephone number to disconnect", "and says so");
+	ok(!bw_disconnect_check(numbers, 3, NULL, parsed, order, &problem), "so is one twice");
+	ok(!bw_disconnect_check(numbers, 1, "a_b", parsed, order, &problem),
+	   "and an id that Bandwidth refuses");
+}
+
 /* As many as one request to Bandwidth may have. */
 static void
 test_long_list(void)
@@ -755,6 +774,7 @@ main(void)
 	test_parameters();
 	test_order();
 	test_refused_lists();
+	test_disconnect();
 	test_long_list();
 	test_accepted_options();
 	test_refused_options();
