@@ -99,6 +99,20 @@ sell(const Request *request, Reply *reply)
 	free(prefix);
 }
 
+/* The number is the account's, as if it had been ordered long ago. */
+static void
+own(const Request *request, Reply *reply)
+{
+	char	   *tn = parameter(request, "tn");
+	Number		number;
+
+	if (number_parse(tn, &number))
+		number_set(number, NUMBER_OURS, -1);
+	else
+		reply->status = 400;
+	free(tn);
+}
+
 /* Orders that hold the number are refused from now on. */
 static void
 spoil(const Request *request, Reply *reply)
@@ -201,6 +215,8 @@ control_answer(Request *request, Reply *reply)
 		sell(request, reply);
 	else if (at(request, "POST", "spoil"))
 		spoil(request, reply);
+	else if (at(request, "POST", "own"))
+		own(request, reply);
 	else if (at(request, "POST", "restock"))
 		restock(request, reply);
 	else if (at(request, "POST", "notify"))

@@ -68,6 +68,7 @@ static const char help[] =
 "                                       or prefix= and every=N\n"
 "  POST   /sandbox/spoil?tn=[&named=1]  orders with the number are refused (5071)\n"
 "  POST   /sandbox/restock?tn=          the number is available again\n"
+"  POST   /sandbox/own?tn=              the account has the number already\n"
 "  POST   /sandbox/notify[?subscription=]   deliver the body as a callback\n"
 "  POST   /sandbox/config?...           order_delay_ms, toll_free_delay_ms,\n"
 "                                       token_expires_in, enforce_limits=on|off,\n"

@@ -586,6 +586,7 @@ sub control
 sub config  { my ($self, %parameters) = @_; return $self->control('config', %parameters); }
 sub sell    { my ($self, $tn) = @_; return $self->control('sell',    tn => $tn); }
 sub restock { my ($self, $tn) = @_; return $self->control('restock', tn => $tn); }
+sub own     { my ($self, $tn) = @_; return $self->control('own',     tn => $tn); }
 sub reset   { my ($self) = @_; return $self->control('reset'); }
 
 =item fault(parameters), clear_faults()

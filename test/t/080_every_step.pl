@@ -16,7 +16,7 @@ use Test::More;
 
 # Steps of an order.  Keys:
 #   kinds      of orders that come there; all, unless given
-#   faults     of the sandbox's, for POSTs of orders
+#   faults     of the sandbox's, for POSTs of orders, and for those of disconnects
 #   config     of the sandbox
 #   settings   of the database
 #   callbacks  is there a subscription?
@@ -26,11 +26,11 @@ use Test::More;
 #   locked     its rows are locked once it is RECEIVED
 #   reached    are all orders there?
 #   posts      how often the request is sent in all (orders of exact numbers)
-#   unknown    the kinds whose outcome was unknown at a time
+#   unknown    the kinds whose outcome was unknown at a time; all, unless given
 #   answers    what is answered to the callbacks
 #   undecided  what a person does about a direct order
 #   hits       how many requests an ERROR strikes one by one
-my $ALL   = 'coalesced, direct, explicit, searched';
+my @ORDERS = ('coalesced', 'direct', 'explicit', 'searched');
 my @STEPS = (
 	{
 		name    => 'search answered',
@@ -41,7 +41,7 @@ my @STEPS = (
 	},
 	{
 		name    => 'being claimed',
-		kinds   => [ 'coalesced', 'direct', 'explicit' ],
+		kinds   => [ 'coalesced', 'direct', 'disconnect', 'explicit' ],
 		trap    => 'worker SENDING',
 		trapped => 1,
 		unknown => '',
@@ -103,6 +103,7 @@ my @STEPS = (
 	},
 	{
 		name      => 'callback kept',
+		kinds     => [@ORDERS],
 		callbacks => 1,
 		config    => { order_delay_ms => 1500 },
 		locked    => 1,
@@ -113,6 +114,7 @@ my @STEPS = (
 	},
 	{
 		name      => 'callback unanswered',
+		kinds     => [@ORDERS],
 		callbacks => 1,
 		config    => { order_delay_ms => 1500 },
 		trap      => 'callback',
@@ -123,6 +125,7 @@ my @STEPS = (
 	},
 	{
 		name      => 'callback before the reply',
+		kinds     => [@ORDERS],
 		callbacks => 1,
 		faults    => [ { kind => 'hang_after' } ],
 		trap      => 'reply UNKNOWN',
@@ -133,12 +136,12 @@ my @STEPS = (
 	},
 	{
 		name      => 'sent again',
-		faults    => [ { kind => 'reset_before', count => 4 }, { kind => 'hang_after' } ],
+		faults    => [ { kind => 'reset_before', first => 1 }, { kind => 'hang_after' } ],
 		trap      => 'look-up COMPLETE',
-		reached   => sub { stored($_[0]) == 3 },
+		reached   => sub { stored($_[0]) == 4 },
 		posts     => 2,
 		undecided => 'resolve',
-		hits      => 3,
+		hits      => 4,
 	});
 
 # Ways to stop the worker there; "raise": by what the traps do, "wait" else.
@@ -150,12 +153,13 @@ my @WAYS = (
 
 # Kinds of orders, and how many are made; each kind has a block of numbers (NPA-NXX).
 my %KINDS = (
-	explicit  => "SELECT DISTINCT id FROM bw_order(ARRAY['%s0000', '%1\$s0001'])",
-	coalesced => "SELECT o.id FROM generate_series(%s0000, %1\$s0002) AS n, bw_order(ARRAY[n::text]) AS o",
-	searched  => "SELECT id FROM bw_order_search(npanxx => '%s', quantity => 2)",
-	direct    => "SELECT id FROM bw_order_search(npanxx => '%s', quantity => 2, direct => true)");
+	disconnect => "SELECT DISTINCT id FROM bw_disconnect(ARRAY['%s0000', '%1\$s0001'])",
+	explicit   => "SELECT DISTINCT id FROM bw_order(ARRAY['%s0000', '%1\$s0001'])",
+	coalesced  => "SELECT o.id FROM generate_series(%s0000, %1\$s0002) AS n, bw_order(ARRAY[n::text]) AS o",
+	searched   => "SELECT id FROM bw_order_search(npanxx => '%s', quantity => 2)",
+	direct     => "SELECT id FROM bw_order_search(npanxx => '%s', quantity => 2, direct => true)");
 
-my %COUNTS = (explicit => 1, coalesced => 3, searched => 1, direct => 1);
+my %COUNTS = (explicit => 1, coalesced => 3, searched => 1, direct => 1, disconnect => 1);
 
 # A request that hangs is given up within the ERROR's round only.
 my $PATIENT   = '300s';
@@ -205,7 +209,7 @@ sub prepare_step
 	sql($step, 'CREATE EXTENSION bandwidth');
 	create_account($node, $database, sandbox => $step->{sandbox},
 		server => { requests_per_minute => 1000000, burst => 1000000, connect_timeout => '1s',
-			request_timeout => $PATIENT });
+			request_timeout => $PATIENT, allow_disconnect => 'true', release_after => 0 });
 	sql($step, q{
 		CREATE SCHEMA steps;
 		CREATE TABLE steps.orders (id bigint PRIMARY KEY, kind text NOT NULL, round int NOT NULL);
@@ -292,12 +296,44 @@ sub begin
 
 	$step->{sandbox}->clear_journal;
 	$step->{sandbox}->config(%{ $step->{config} }) if $step->{config};
-	$step->{sandbox}->fault(class => 'ORDER', method => 'POST', %$_) foreach @{ $step->{faults} // [] };
+	add_fault($step, %$_) foreach @{ $step->{faults} // [] };
+	own_numbers($step);
 	sql($step, "ALTER SERVER bandwidth OPTIONS (SET request_timeout '$timeout')");
 	sql($step, 'BEGIN; ' . order_all($step, 5) . '; ROLLBACK');
 	sql($step, 'BEGIN; ' . order_all($step, 0) . "; $trap; COMMIT");
 	lock_rows($step, "$step->{name}, $way->{name}") if $step->{locked};
 	return;
+}
+
+# Orders and disconnects meet it alike; "first": the first request of each kind does.
+sub add_fault
+{
+	my ($step, %fault) = @_;
+	my $first = delete $fault{first};
+	my %posts = (ORDER => grep({ $_ ne 'disconnect' } @{ $step->{kinds} }) + 0, DISCONNECT => 1);
+
+	$step->{sandbox}->fault(class => $_, method => 'POST', %fault, $first ? (count => $posts{$_}) : ()) foreach sort keys %posts;
+	return;
+}
+
+# What is to be disconnected in this round.
+sub own_numbers
+{
+	my ($step) = @_;
+
+	foreach my $i (grep { $step->{kinds}[$_] eq 'disconnect' } 0 .. $#{ $step->{kinds} })
+	{
+		$step->{sandbox}->own(sprintf '%d%04d', 919200 + 10 * $round + $i, $_) foreach 0, 1;
+	}
+	return;
+}
+
+# POSTs of orders and disconnects that the sandbox saw.
+sub posts
+{
+	my ($step) = @_;
+
+	return map { $step->{sandbox}->journal(class => $_, method => 'POST') } 'ORDER', 'DISCONNECT';
 }
 
 # A statement that orders of all kinds; what is rolled back has other blocks.
@@ -372,7 +408,7 @@ sub all_posted
 {
 	my ($step) = @_;
 
-	return $step->{sandbox}->journal_count(class => 'ORDER', method => 'POST') == @{ $step->{kinds} };
+	return posts($step) == @{ $step->{kinds} };
 }
 
 # This round's orders, as the sandbox has them.
@@ -573,11 +609,12 @@ sub check_rows
 {
 	my ($step, $name) = @_;
 	my %outcomes = (
-		explicit  => '1 explicit COMPLETE 2/2',
-		coalesced => '3 coalesced COMPLETE 1/1',
-		searched  => '1 searched COMPLETE 2/2',
-		direct    => '1 direct ' . (decision($step) eq 'failed' ? 'FAILED 0/2' : 'COMPLETE 2/2'));
-	my $unknown = $step->{unknown} // $ALL;
+		disconnect => '1 disconnect COMPLETE 2/2',
+		explicit   => '1 explicit COMPLETE 2/2',
+		coalesced  => '3 coalesced COMPLETE 1/1',
+		searched   => '1 searched COMPLETE 2/2',
+		direct     => '1 direct ' . (decision($step) eq 'failed' ? 'FAILED 0/2' : 'COMPLETE 2/2'));
+	my $unknown = $step->{unknown} // join(', ', @{ $step->{kinds} });
 
 	is(sql($step, qq{
 		SELECT string_agg(concat_ws(' ', n, kind, status, attention), ', ' ORDER BY kind)
@@ -605,7 +642,7 @@ sub check_posts
 		          FROM steps.orders AS o JOIN bw_orders AS b USING (id) JOIN bw_requests AS r ON r.id = b.request_id
 		         WHERE o.round = $round GROUP BY 1, 2) AS t}),
 		join(', ', map { "1 $_ $posts{$_}" } @{ $step->{kinds} }), "$name: one request of each kind, sent as often as was needed");
-	$seen{ $_->{body} =~ m{<CustomerOrderId>(.*?)</CustomerOrderId>} ? $1 : '' }++ foreach $step->{sandbox}->journal(class => 'ORDER', method => 'POST');
+	$seen{ $_->{body} =~ m{<CustomerOrderId>(.*?)</CustomerOrderId>} ? $1 : '' }++ foreach posts($step);
 	is_deeply(\%seen, \%attempts, "$name: the sandbox saw those and no others");
 	return;
 }
@@ -645,7 +682,7 @@ sub check_ids
 sub check_rolled_back
 {
 	my ($step, $name) = @_;
-	my $blocks = join '|', map { 919205 + 10 * $round + $_ } 0 .. 3;
+	my $blocks = join '|', map { 919205 + 10 * $round + $_ } 0 .. 4;
 
 	is(sql($step, 'SELECT count(*) FROM bw_orders'), orders_in($step) * $round, "$name: no row of what was rolled back");
 	is((grep { "$_->{query} $_->{body}" =~ /$blocks/ } $step->{sandbox}->journal), 0, "$name: and nothing of it was sent");
