@@ -23,7 +23,8 @@ foreach my $block (@blocks)
 	is("$status $err", '0 ', "runs: $title");
 }
 wait_for_all($node);
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ',') FROM bw_orders"), 'COMPLETE', 'and every order completed');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT kind || ' ' || status, ', ') FROM bw_orders"),
+	'disconnect CANCELLED, order COMPLETE', 'and every order completed, and the disconnect was taken back');
 
 # What the README says of options, settings and functions is there.
 my %known = map { $_ => 1 } split(/\n/, $node->safe_psql('postgres',
