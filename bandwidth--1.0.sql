@@ -921,6 +921,131 @@ COMMENT ON FUNCTION bw_list_subscriptions(text)
 IS 'asks Bandwidth for the subscriptions of the account';
 
 --
+-- What the account has.  EXECUTE is PUBLIC's: USAGE on the server is the gate.
+--
+
+CREATE FUNCTION bw_numbers(
+    area_code text DEFAULT NULL,
+    npanxx text DEFAULT NULL,
+    lata text DEFAULT NULL,
+    state text DEFAULT NULL,
+    rate_center text DEFAULT NULL,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL,
+    site_id text DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (telephone_number text)
+AS 'MODULE_PATHNAME', 'bw_numbers'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000;
+COMMENT ON FUNCTION bw_numbers(text, text, text, text, text, date, date, text, text)
+IS 'asks Bandwidth which telephone numbers of the account are in service';
+
+CREATE FUNCTION bw_number(telephone_number text, server text DEFAULT NULL)
+RETURNS TABLE (
+    telephone_number text,
+    status text,
+    account_id text,
+    site_id text,
+    peer_id text,
+    bandwidth_order_id text,
+    order_type text,
+    ordered_at timestamptz,
+    in_service_at timestamptz,
+    modified_at timestamptz,
+    city text,
+    state text,
+    rate_center text,
+    lata text,
+    tier integer,
+    vendor_id integer,
+    vendor_name text)
+AS 'MODULE_PATHNAME', 'bw_number'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_number(text, text)
+IS 'asks Bandwidth about a telephone number of the account; no row if it is not one';
+
+CREATE FUNCTION bw_sites(server text DEFAULT NULL)
+RETURNS TABLE (site_id text, name text, description text)
+AS 'MODULE_PATHNAME', 'bw_sites'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION bw_sites(text)
+IS 'asks Bandwidth for the sites (sub-accounts) of the account';
+
+CREATE FUNCTION bw_sip_peers(site_id text DEFAULT NULL, server text DEFAULT NULL)
+RETURNS TABLE (peer_id text, name text, description text, is_default boolean)
+AS 'MODULE_PATHNAME', 'bw_sip_peers'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION bw_sip_peers(text, text)
+IS 'asks Bandwidth for the SIP peers (locations) of a site';
+
+CREATE FUNCTION bw_available_npanxx(
+    area_code text DEFAULT NULL,
+    state text DEFAULT NULL,
+    quantity integer DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (npanxx text, city text, state text, quantity integer)
+AS 'MODULE_PATHNAME', 'bw_available_npanxx'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 100;
+COMMENT ON FUNCTION bw_available_npanxx(text, text, integer, text)
+IS 'asks Bandwidth which exchanges have telephone numbers to be had';
+
+CREATE FUNCTION bw_list_orders(
+    customer_order_id text DEFAULT NULL,
+    status text DEFAULT NULL,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL,
+    user_id text DEFAULT NULL,
+    kind text DEFAULT 'order',
+    server text DEFAULT NULL)
+RETURNS TABLE (
+    bandwidth_order_id text,
+    customer_order_id text,
+    status text,
+    order_type text,
+    quantity integer,
+    user_id text,
+    ordered_at timestamptz,
+    modified_at timestamptz,
+    summary text)
+AS 'MODULE_PATHNAME', 'bw_list_orders'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000;
+COMMENT ON FUNCTION bw_list_orders(text, text, date, date, text, text, text)
+IS 'asks Bandwidth for the orders or disconnects of the account, whoever made them';
+
+CREATE FUNCTION bw_order_history(id bigint)
+RETURNS TABLE (at timestamptz, status text, author text, note text, difference text)
+AS 'MODULE_PATHNAME', 'bw_order_history'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000 ROWS 5;
+COMMENT ON FUNCTION bw_order_history(bigint)
+IS 'asks Bandwidth what happened to an order';
+
+--
+-- Reservations: the only functions that change something at Bandwidth at once,
+-- whatever becomes of the transaction.  They lapse by themselves.
+--
+
+CREATE FUNCTION bw_reserve(telephone_number text, server text DEFAULT NULL)
+RETURNS TABLE (reservation_id text, telephone_number text, expires_at timestamptz)
+AS 'MODULE_PATHNAME', 'bw_reserve'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_reserve(text, text)
+IS 'has Bandwidth keep a telephone number for a few hours, at once and without the transaction';
+
+CREATE FUNCTION bw_reservation(reservation_id text, server text DEFAULT NULL)
+RETURNS TABLE (reservation_id text, telephone_number text, expires_at timestamptz)
+AS 'MODULE_PATHNAME', 'bw_reservation'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_reservation(text, text)
+IS 'asks Bandwidth about a reservation; no row if there is none';
+
+CREATE FUNCTION bw_unreserve(reservation_id text, server text DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_unreserve'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000;
+COMMENT ON FUNCTION bw_unreserve(text, text)
+IS 'ends a reservation at once; false: there is none';
+
+--
 -- Seeing it
 --
 

@@ -63,6 +63,17 @@ bw_init_materialized_srf(FunctionCallInfo fcinfo)
 #endif
 }
 
+/* The same for functions whose rows are of one column, and so no row type. */
+static inline void
+bw_init_materialized_column(FunctionCallInfo fcinfo)
+{
+#if PG_VERSION_NUM >= 160000
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+#else
+	SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED);
+#endif
+}
+
 /* Texts of Bandwidth's are UTF-8; "text" is returned if nothing changes. */
 static inline char *
 bw_from_utf8(const char *text)
