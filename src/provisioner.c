@@ -189,6 +189,7 @@ claim(BwProvision *provision)
 static void
 write_one(BwProvision *provision)
 {
+	TimestampTz began = GetCurrentTimestamp();
 	char	   *error = NULL;
 	bool		done;
 
@@ -199,6 +200,8 @@ write_one(BwProvision *provision)
 	disable_timeout(USER_TIMEOUT, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	LockReleaseSession(USER_LOCKMETHOD);
+	provision->held_up = TimestampDifferenceExceeds(began, GetCurrentTimestamp(),
+													bw_write_back_timeout_ms / 10);
 	if (!done)
 	{
 		if (provision->write_back_error == NULL ||
@@ -227,7 +230,8 @@ note_failure(BwProvision *provision)
 							  BACK_OFF_MAX_MS);
 
 	bw_store_write_back_failed(provision->order_id, provision->write_back_error,
-							   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms));
+							   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms),
+							   provision->held_up);
 }
 
 /* False: there was nothing to do for a long time. */
