@@ -63,6 +63,7 @@ static TimestampTz next_due;
 
 static void start(Oid database);
 static void end_process(void);
+static void give_up(const char *error) pg_attribute_noreturn();
 static bool run(Step step, BwProvision *provision, char **error);
 static void claim(BwProvision *provision);
 static void write_one(BwProvision *provision);
@@ -90,9 +91,8 @@ bw_provisioner_main(Datum main_arg)
 		CHECK_FOR_INTERRUPTS();
 		claimed = NULL;
 		next_due = DT_NOEND;
-		/* It cannot even look: the worker starts another one. */
 		if (!run(claim, NULL, &error))
-			proc_exit(1);
+			give_up(error);
 		if (claimed != NULL)
 		{
 			write_one(claimed);
@@ -133,6 +133,15 @@ static void
 end_process(void)
 {
 	die(SIGTERM);
+}
+
+/* It cannot even look: the worker starts another one. */
+static void
+give_up(const char *error)
+{
+	ereport(LOG,
+			(errmsg("could not look for outcomes to be written into rows: %s", error)));
+	proc_exit(1);
 }
 
 /* In a transaction; false: it failed, "error" says why. */
