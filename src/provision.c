@@ -27,6 +27,7 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "provision.h"
@@ -67,6 +68,7 @@ static BwRowRef copy_row(const BwRowRef *row);
 static void at_transaction_end(XactEvent event, void *arg);
 static void cancel_orders_of_nothing(void);
 static void cancel_unless_exists(const Made *entry);
+static bool says_complete(const BwProvisionRule *rule, TupleTableSlot *row);
 static bool is_bought(const BwProvision *provision, int64 *order_id);
 static int64 place(const BwProvisionRule *rule, TupleTableSlot *row,
 				   const BwProvision *provision);
@@ -238,7 +240,7 @@ place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provi
 	}
 	if (provision->number_before == NULL)
 		bw_place_search_order(&wanted, &placed);
-	else if (is_bought(provision, &before))
+	else if (says_complete(rule, row) && is_bought(provision, &before))
 	{
 		ereport(NOTICE,
 				(errmsg("no number is ordered: %s was bought for this table already, by order " INT64_FORMAT,
@@ -257,6 +259,21 @@ place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provi
 		ereport(NOTICE,
 				(errmsg("no number is ordered: the row waits for an order already")));
 	return placed.id;
+}
+
+static bool
+says_complete(const BwProvisionRule *rule, TupleTableSlot *row)
+{
+	AttrNumber	column;
+	char	   *status;
+
+	if (rule->status_column == InvalidAttrNumber)
+		return false;
+	column = get_attnum(RelationGetRelid(rule->source),
+						get_attname(rule->target, rule->status_column, false));
+	status = column_text(row, column);
+	return status != NULL &&
+		strcmp(status, bw_order_status_name(BW_ORDER_COMPLETE)) == 0;
 }
 
 /*
