@@ -374,11 +374,14 @@ CREATE TABLE bw_provisions (
     number_before text,
     due_at timestamptz,
     tries integer NOT NULL DEFAULT 0,
+    held_up boolean NOT NULL DEFAULT false,
     CONSTRAINT bw_provisions_pkey PRIMARY KEY (order_id),
     CONSTRAINT bw_provisions_row_key UNIQUE (relation, key)
 );
 CREATE INDEX bw_provisions_due_at_idx ON bw_provisions (due_at)
  WHERE due_at IS NOT NULL;
+CREATE INDEX bw_provisions_held_up_idx ON bw_provisions (relation)
+ WHERE held_up;
 COMMENT ON TABLE bw_provisions
 IS 'internal: rows of users'' tables that wait for a number; due once their order is final';
 REVOKE ALL ON bw_provisions FROM PUBLIC;
@@ -774,20 +777,6 @@ LANGUAGE C;
 COMMENT ON FUNCTION bw_provision()
 IS 'trigger: orders a telephone number for each inserted row, and writes the outcome into it';
 
--- A row may be removed again by the transaction that inserted it.
-CREATE FUNCTION bw_check_row()
-RETURNS trigger
-AS 'MODULE_PATHNAME', 'bw_check_row'
-LANGUAGE C;
-COMMENT ON FUNCTION bw_check_row()
-IS 'internal: cancels an order whose row is gone when its transaction commits';
-REVOKE EXECUTE ON FUNCTION bw_check_row() FROM PUBLIC;
-
-CREATE CONSTRAINT TRIGGER bw_check_row AFTER INSERT ON bw_orders
-    DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (NEW.for_table IS NOT NULL)
-    EXECUTE FUNCTION bw_check_row();
-
 CREATE FUNCTION bw_order_ended()
 RETURNS trigger
 AS 'MODULE_PATHNAME', 'bw_order_ended'
@@ -799,6 +788,8 @@ REVOKE EXECUTE ON FUNCTION bw_order_ended() FROM PUBLIC;
 CREATE TRIGGER bw_order_ended AFTER UPDATE ON bw_orders
     FOR EACH ROW WHEN (NEW.for_table IS NOT NULL AND NEW.is_final AND NOT OLD.is_final)
     EXECUTE FUNCTION bw_order_ended();
+-- A trigger with bw_provision() may be one, on a logical subscriber for example.
+ALTER TABLE bw_orders ENABLE ALWAYS TRIGGER bw_order_ended;
 
 CREATE FUNCTION bw_test_outcome(id bigint, status text DEFAULT 'COMPLETE', error_code text DEFAULT NULL)
 RETURNS void

@@ -63,6 +63,7 @@ static TimestampTz next_due;
 
 static void start(Oid database);
 static void end_process(void);
+static void give_up(const char *error) pg_attribute_noreturn();
 static bool run(Step step, BwProvision *provision, char **error);
 static void claim(BwProvision *provision);
 static void write_one(BwProvision *provision);
@@ -90,9 +91,8 @@ bw_provisioner_main(Datum main_arg)
 		CHECK_FOR_INTERRUPTS();
 		claimed = NULL;
 		next_due = DT_NOEND;
-		/* It cannot even look: the worker starts another one. */
 		if (!run(claim, NULL, &error))
-			proc_exit(1);
+			give_up(error);
 		if (claimed != NULL)
 		{
 			write_one(claimed);
@@ -133,6 +133,15 @@ static void
 end_process(void)
 {
 	die(SIGTERM);
+}
+
+/* It cannot even look: the worker starts another one. */
+static void
+give_up(const char *error)
+{
+	ereport(LOG,
+			(errmsg("could not look for outcomes to be written into rows: %s", error)));
+	proc_exit(1);
 }
 
 /* In a transaction; false: it failed, "error" says why. */
@@ -189,6 +198,7 @@ claim(BwProvision *provision)
 static void
 write_one(BwProvision *provision)
 {
+	TimestampTz began = GetCurrentTimestamp();
 	char	   *error = NULL;
 	bool		done;
 
@@ -199,6 +209,8 @@ write_one(BwProvision *provision)
 	disable_timeout(USER_TIMEOUT, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	LockReleaseSession(USER_LOCKMETHOD);
+	provision->held_up = TimestampDifferenceExceeds(began, GetCurrentTimestamp(),
+													bw_write_back_timeout_ms / 10);
 	if (!done)
 	{
 		if (provision->write_back_error == NULL ||
@@ -227,7 +239,8 @@ note_failure(BwProvision *provision)
 							  BACK_OFF_MAX_MS);
 
 	bw_store_write_back_failed(provision->order_id, provision->write_back_error,
-							   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms));
+							   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms),
+							   provision->held_up);
 }
 
 /* False: there was nothing to do for a long time. */
