@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "functions.h"
 #include "registry.h"
+#include "statistics.h"
 #include "store.h"
 #include "store_operator.h"
 #include "store_orders.h"
@@ -52,6 +53,7 @@ static void check_ordering(Check *check);
 static void check_disconnecting(Check *check);
 static void check_pause(Check *check);
 static void check_attention(Check *check);
+static void check_last_error(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
 static char *first_line_of_error(void);
@@ -85,6 +87,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check_disconnecting(&check);
 	check_pause(&check);
 	check_attention(&check);
+	check_last_error(&check);
 	check_listener(&check);
 	check_subscribed(&check);
 	return (Datum) 0;
@@ -419,6 +422,24 @@ check_attention(Check *check)
 		 count == 0 ? "no order waits for a decision"
 		 : psprintf(INT64_FORMAT " orders wait for a decision", count),
 		 "Column \"attention\" of bw_open_orders says why; then bw_resolve() or bw_adopt().");
+}
+
+/* Of the worker, whichever server it was about. */
+static void
+check_last_error(Check *check)
+{
+	BwWorkerStatistics seen = {.succeeded_at = DT_NOBEGIN,.failed_at = DT_NOBEGIN};
+	bool		ok;
+
+	(void) bw_statistics_worker(&seen);
+	ok = seen.succeeded_at >= seen.failed_at;
+	line(check, "last error", ok,
+		 !ok ? psprintf("the last call failed at %s: %s",
+						timestamptz_to_str(seen.failed_at), seen.error)
+		 : TIMESTAMP_IS_NOBEGIN(seen.succeeded_at) ? "the worker has called nothing yet"
+		 : psprintf("the last call succeeded at %s",
+					timestamptz_to_str(seen.succeeded_at)),
+		 "The worker tries again by itself. bw_open_orders says what waits for that, bw_stat_requests how often calls fail, the server log has the rest.");
 }
 
 static void
