@@ -434,7 +434,7 @@ check_last_error(Check *check)
 	(void) bw_statistics_worker(&seen);
 	ok = seen.succeeded_at >= seen.failed_at;
 	line(check, "last error", ok,
-		 !ok ? psprintf("the last call failed at %s: %s",
+		 !ok ? psprintf("the last call or step failed at %s: %s",
 						timestamptz_to_str(seen.failed_at), seen.error)
 		 : TIMESTAMP_IS_NOBEGIN(seen.succeeded_at) ? "the worker has called nothing yet"
 		 : psprintf("the last call succeeded at %s",

@@ -135,7 +135,7 @@ ALTER SERVER bandwidth OPTIONS (SET base_url 'http://127.0.0.1:1/api');
 SELECT id AS unreached FROM bw_order(fresh(), name => 'unreached') \gset
 SELECT ok(comes_to_wait(:unreached, 'another try at T: Failed to connect%'), 'an order that could not be sent');
 SELECT ok(last_error_at > last_success_at AND last_error LIKE 'Failed to connect%', 'the worker''s last error') FROM bw_stat_worker;
-SELECT alike(detail, 'the last call failed at %: Failed to connect%', 'which bw_check() shows') FROM bw_check()
+SELECT alike(detail, 'the last call or step failed at %: Failed to connect%', 'which bw_check() shows') FROM bw_check()
  WHERE "check" = 'last error' AND NOT ok AND hint IS NOT NULL;
 SELECT ok(later >= 1 AND last_error LIKE 'Failed to connect%', 'and is counted') FROM bw_stat_requests WHERE class = 'order';
 ALTER SERVER bandwidth OPTIONS (SET base_url :'base_url');
