@@ -26,6 +26,9 @@
 #include "store_subscriptions.h"
 #include "xml.h"
 
+/* Longer than the worker waits before it tries again. */
+#define ERROR_FRESH_MS (10 * 60 * 1000)
+
 PG_FUNCTION_INFO_V1(bw_check);
 
 /* One line of bw_check() and what later lines need from earlier ones. */
@@ -424,20 +427,28 @@ check_attention(Check *check)
 		 "Column \"attention\" of bw_open_orders says why; then bw_resolve() or bw_adopt().");
 }
 
-/* Of the worker, whichever server it was about. */
+/*
+ * Of the worker, whichever server it was about.  What is wrong shows again and
+ * again: an error of the worker before this one, or of long ago, is history.
+ */
 static void
 check_last_error(Check *check)
 {
 	BwWorkerStatistics seen = {.succeeded_at = DT_NOBEGIN,.failed_at = DT_NOBEGIN};
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = DT_NOBEGIN;
+	int			pid;
 	bool		ok;
 
 	(void) bw_statistics_worker(&seen);
-	ok = seen.succeeded_at >= seen.failed_at;
+	(void) bw_registry_worker_state(MyDatabaseId, &pid, &since);
+	ok = seen.failed_at <= seen.succeeded_at || seen.failed_at < since ||
+		TimestampDifferenceExceeds(seen.failed_at, now, ERROR_FRESH_MS);
 	line(check, "last error", ok,
 		 !ok ? psprintf("the last call or step failed at %s: %s",
 						timestamptz_to_str(seen.failed_at), seen.error)
 		 : TIMESTAMP_IS_NOBEGIN(seen.succeeded_at) ? "the worker has called nothing yet"
-		 : psprintf("the last call succeeded at %s",
+		 : psprintf("the last call that succeeded was at %s",
 					timestamptz_to_str(seen.succeeded_at)),
 		 "The worker tries again by itself. bw_open_orders says what waits for that, bw_stat_requests how often calls fail, the server log has the rest.");
 }

@@ -206,7 +206,8 @@ write_one(BwProvision *provision)
 			strcmp(provision->write_back_error, error) != 0)
 			ereport(LOG,
 					(errmsg("could not write the outcome of order " INT64_FORMAT " into its row: %s",
-							provision->order_id, error)));
+							provision->order_id, error),
+					 errhint("Put right what the error names: the row is tried again, later and later, and bw_open_orders says when.")));
 		provision->write_back_error = error;
 		(void) run(note_failure, provision, &error);
 	}

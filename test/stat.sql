@@ -125,7 +125,7 @@ SELECT is(outcomes('order'), '1 1 0 0 0 0 0 0', 'one POST');
 SELECT ok(bytes_sent > 200 AND latency_calls[1] = 0, 'with a body, and late') FROM bw_stat_requests WHERE class = 'order';
 SELECT ok(last_success_at IS NOT NULL AND last_error_at IS NULL AND last_error IS NULL, 'the worker''s last call was well')
   FROM bw_stat_worker;
-SELECT alike(detail, 'the last call succeeded at %', 'bw_check() says so') FROM bw_check() WHERE "check" = 'last error' AND ok;
+SELECT alike(detail, 'the last call that succeeded was at %', 'bw_check() says so') FROM bw_check() WHERE "check" = 'last error' AND ok;
 
 --
 -- What orders wait for
