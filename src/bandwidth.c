@@ -16,6 +16,7 @@
 #include "bandwidth.h"
 #include "launcher.h"
 #include "registry.h"
+#include "statistics.h"
 
 PG_MODULE_MAGIC;
 
@@ -55,6 +56,7 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 	{
 		bw_registry_init();
+		bw_statistics_init();
 		bw_launcher_init();
 	}
 }

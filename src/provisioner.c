@@ -40,6 +40,7 @@
 #include "utils/timestamp.h"
 
 #include "background.h"
+#include "compat.h"
 #include "provisioner.h"
 #include "store.h"
 #include "store_orders.h"
@@ -115,7 +116,7 @@ start(Oid database)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	bw_background_settings();
 	RegisterTimeout(USER_TIMEOUT, end_process);
-	pgstat_report_appname("bandwidth provisioner");
+	bw_background_name("bandwidth provisioner");
 	StartTransactionCommand();
 	serve = bw_store_installed();
 	CommitTransactionCommand();
@@ -217,12 +218,12 @@ write_one(BwProvision *provision)
 			strcmp(provision->write_back_error, error) != 0)
 			ereport(LOG,
 					(errmsg("could not write the outcome of order " INT64_FORMAT " into its row: %s",
-							provision->order_id, error)));
+							provision->order_id, error),
+					 errhint("Put right what the error names: the row is tried again, later and later, and bw_open_orders says when.")));
 		provision->write_back_error = error;
 		(void) run(note_failure, provision, &error);
 	}
 	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 static void
@@ -247,14 +248,16 @@ note_failure(BwProvision *provision)
 static bool
 wait_for_work(TimestampTz idle_since)
 {
+	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = TimestampTzPlusMilliseconds(idle_since, IDLE_MS);
 
 	if (until <= now)
 		return false;
+	pgstat_report_activity(STATE_IDLE, "waiting for outcomes of orders");
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 TimestampDifferenceMilliseconds(now, Max(now, Min(until, next_due))),
-					 PG_WAIT_EXTENSION);
+					 bw_wait_event(&wait_event, "BandwidthProvisionerMain"));
 	ResetLatch(MyLatch);
 	if (ConfigReloadPending)
 	{
