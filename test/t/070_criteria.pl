@@ -10,6 +10,9 @@ my $node = bw_node('main', sandbox => $sandbox,
 	server => { request_timeout => '1s', requests_per_minute => 1000000, burst => 1000000, max_numbers_per_order => 5000, max_numbers_per_day => 100000 },
 	conf => [ "bandwidth.look_up_delays = '0.1,0.2'", "bandwidth.poll_schedule = '0.1,0.2,0.5'" ]);
 
+# beyond the schedule it is a minute until the next poll
+$sandbox->config(toll_free_delay_ms => 50);
+
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub posts { return $sandbox->journal(class => 'ORDER', method => 'POST'); }
 sub field { my ($id, $what) = @_; return sql("SELECT $what FROM bw_orders WHERE id = $id"); }
