@@ -12,10 +12,12 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
 #include "common/jsonapi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "storage/latch.h"
+#include "utils/acl.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
@@ -60,6 +62,17 @@ bw_init_materialized_srf(FunctionCallInfo fcinfo)
 	InitMaterializedSRF(fcinfo, 0);
 #else
 	SetSingleFuncCall(fcinfo, 0);
+#endif
+}
+
+/* pg_extension_ownercheck() is object_ownercheck() from 16 on. */
+static inline bool
+bw_owns_extension(Oid extension, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ExtensionRelationId, extension, role);
+#else
+	return pg_extension_ownercheck(extension, role);
 #endif
 }
 

@@ -23,6 +23,7 @@
 #include "store_orders.h"
 #include "store_queue.h"
 #include "store_subscriptions.h"
+#include "version.h"
 #include "xml.h"
 
 PG_FUNCTION_INFO_V1(bw_check);
@@ -52,6 +53,7 @@ static void check_ordering(Check *check);
 static void check_disconnecting(Check *check);
 static void check_pause(Check *check);
 static void check_attention(Check *check);
+static void check_version(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
 static char *first_line_of_error(void);
@@ -71,6 +73,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check.role = GetUserId();
 	check.server_name = PG_ARGISNULL(0) ? bw_default_server : bw_arg_text(fcinfo, 0);
 	check_preload(&check);
+	check_version(&check);
 	check_worker(&check);
 	if (!check_server(&check))
 		return (Datum) 0;
@@ -111,6 +114,27 @@ check_preload(Check *check)
 	line(check, "preload", bw_registry_shared(),
 		 bw_registry_shared() ? "the library is preloaded" : "the library is not preloaded",
 		 "Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.");
+}
+
+/* The library serves the scripts of its own release and of older ones. */
+static void
+check_version(Check *check)
+{
+	char	   *version = bw_store_sql_version();
+	bool		newer = bw_version_is_newer(version, BW_SQL_VERSION);
+	BwStoreScope scope;
+	char	   *latest;
+
+	bw_store_enter(&scope);
+	latest = bw_store_default_version();
+	bw_store_leave(&scope);
+	line(check, "version", !newer,
+		 newer ? psprintf("the extension has version %s, the library serves versions up to %s",
+						  version, BW_SQL_VERSION)
+		 : latest != NULL && bw_version_is_newer(latest, version)
+		 ? psprintf("version %s; ALTER EXTENSION bandwidth UPDATE makes it %s", version, latest)
+		 : psprintf("version %s", version),
+		 "Nothing is sent. Install the library of that version, and restart the server.");
 }
 
 static void
@@ -341,7 +365,7 @@ check_identity(Check *check)
 		 !own ? "this database is a copy of the one that its orders belong to: nothing is sent"
 		 : doubts > 0 ? "orders that may have been sent before the database changed hands wait until the account's recent orders were listed"
 		 : "the orders of this database are its own",
-		 !own ? "If this copy is to order from now on, have a superuser call bw_take_over()."
+		 !own ? "If this copy is to order from now on, as after pg_upgrade, have a superuser call bw_take_over()."
 		 : "This takes as long as bandwidth.look_up_delays says, and ends by itself.");
 }
 

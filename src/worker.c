@@ -62,6 +62,7 @@
 #include "submit.h"
 #include "subscribe.h"
 #include "timeline.h"
+#include "version.h"
 #include "work.h"
 #include "worker.h"
 
@@ -99,6 +100,7 @@ static void start(Oid database);
 static void leave(int code, Datum arg);
 static void give_memory_back(void);
 static void override_planner(void);
+static void check_version(BwWork *work);
 static void check_identity(BwWork *work, void *arg);
 static void prepare(BwWork *work, void *arg);
 static void main_loop(BwWork *work);
@@ -200,13 +202,36 @@ override_planner(void)
 }
 
 /*
+ * Tables that a newer release has altered are not ours to work on: somebody
+ * updated the extension, and the server still has the old library.
+ */
+static void
+check_version(BwWork *work)
+{
+	char	   *version = bw_store_sql_version();
+	bool		outdated = version != NULL && bw_version_is_newer(version, BW_SQL_VERSION);
+
+	if (outdated && !work->outdated)
+		ereport(WARNING,
+				(errmsg("the extension has version %s, the library serves versions up to %s: nothing is sent",
+						version, BW_SQL_VERSION),
+				 errhint("Install the library of that version, and restart the server.")));
+	work->outdated = outdated;
+}
+
+/*
  * A copy of a database orders nothing, and touches no subscription, until a
  * person decides that it shall (bw_take_over).
  */
 static void
 check_identity(BwWork *work, void *arg)
 {
-	bool		fenced = !bw_store_has_identity();
+	bool		fenced;
+
+	check_version(work);
+	if (work->outdated)
+		return;
+	fenced = !bw_store_has_identity();
 
 	if (fenced && !work->fenced)
 		ereport(WARNING,
@@ -224,7 +249,7 @@ static void
 prepare(BwWork *work, void *arg)
 {
 	check_identity(work, NULL);
-	if (work->fenced)
+	if (work->outdated || work->fenced)
 		return;
 	bw_store_forget_sends();
 	bw_timeline_check(work);
@@ -254,8 +279,10 @@ main_loop(BwWork *work)
 		}
 		if (asked_to_leave(work, &clock) || !bw_enabled)
 			return;
-		if (bw_registry_worker_take_recheck() ||
-			clock.probe_at <= GetCurrentTimestamp())
+		/* Somebody dropped the extension, or updated it. */
+		if (bw_registry_worker_take_recheck())
+			clock.probe_at = clock.safety_at = GetCurrentTimestamp();
+		if (clock.probe_at <= GetCurrentTimestamp())
 		{
 			if (!may_stay())
 				return;
@@ -436,7 +463,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 		work->doubts_at = now;
 		(void) bw_work_transaction(work, check_identity, NULL, "checking the identity");
 	}
-	if (work->fenced)
+	if (work->outdated || work->fenced)
 	{
 		work->check_interval_s = 0;
 		rest(work);
