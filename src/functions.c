@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
@@ -77,6 +78,19 @@ bw_warn_without_worker(const char *consequence)
 			 errmsg("%s", consequence),
 			 errdetail("The library \"bandwidth\" is not preloaded, so no worker is running."),
 			 errhint("Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.")));
+}
+
+void
+bw_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure,
+							const char *why)
+{
+	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("%s() cannot be called in a transaction block", procedure),
+			 errdetail("%s", why)));
 }
 
 void

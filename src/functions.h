@@ -42,6 +42,10 @@ extern void bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed);
 /* Rows of an order that is there: id, telephone_number, status. */
 extern void bw_return_order(ReturnSetInfo *rsinfo, int64 id);
 
+/* An error unless this CALL of "procedure" may commit; "why" it does. */
+extern void bw_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure,
+										const char *why);
+
 /* Warn that no worker serves this database, with the line to configure. */
 extern void bw_warn_without_worker(const char *consequence);
 

@@ -23,6 +23,7 @@
 #include "store_orders.h"
 #include "store_queue.h"
 #include "store_subscriptions.h"
+#include "store_timeline.h"
 #include "version.h"
 #include "xml.h"
 
@@ -53,6 +54,7 @@ static void check_ordering(Check *check);
 static void check_disconnecting(Check *check);
 static void check_pause(Check *check);
 static void check_attention(Check *check);
+static void check_lost(Check *check);
 static void check_version(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
@@ -88,6 +90,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check_disconnecting(&check);
 	check_pause(&check);
 	check_attention(&check);
+	check_lost(&check);
 	check_listener(&check);
 	check_subscribed(&check);
 	return (Datum) 0;
@@ -443,6 +446,21 @@ check_attention(Check *check)
 		 count == 0 ? "no order waits for a decision"
 		 : psprintf(INT64_FORMAT " orders wait for a decision", count),
 		 "Column \"attention\" of bw_open_orders says why; then bw_resolve() or bw_adopt().");
+}
+
+static void
+check_lost(Check *check)
+{
+	BwStoreScope scope;
+	int64		count;
+
+	bw_store_enter(&scope);
+	count = bw_store_count_lost(check->server->account_id);
+	bw_store_leave(&scope);
+	line(check, "lost orders", count == 0,
+		 count == 0 ? "no order was lost with another timeline"
+		 : psprintf(INT64_FORMAT " orders at Bandwidth were lost with another timeline of this database", count),
+		 "Table bw_lost_orders has them; delete the rows that you have dealt with.");
 }
 
 static void

@@ -209,6 +209,48 @@ static BwStatement bind_sent = {
 	TEXTARRAYOID, TEXTOID, TEXTOID}
 };
 
+/*
+ * $1, $2: the group; $3: the account; $4, $5: the ids of the order at Bandwidth
+ * and of ours; $6: the order that names; $7: its numbers; $8: when it was made;
+ * $9: its state; $10: the orders of ours that it carries.
+ *
+ * Only what has our mark: an id of a user's own may come from anywhere.  Orders
+ * of another group that wait may be what it carries, as that group's look will
+ * find; and what was pruned here was not lost.
+ */
+static BwStatement note_lost = {
+	.text =
+	"INSERT INTO bw_lost_orders (account_id, bandwidth_order_id, home, server,"
+	"       customer_order_id, bandwidth_status, telephone_numbers, created_at)"
+	" SELECT $3, $4, i.home, $1, $5, $9, t.lost, $8"
+	"   FROM bw_identity AS i,"
+	"        (SELECT ARRAY(SELECT unnest($7) EXCEPT"
+	"                      SELECT n.telephone_number FROM bw_order_numbers AS n"
+	"                       WHERE n.order_id = ANY ($10) ORDER BY 1) AS lost) AS t"
+	"  WHERE split_part($5, '-', 1) = left(i.home::text, 8)"
+	"    AND (t.lost <> '{}' OR $10 = '{}')"
+	"    AND COALESCE($8, 'infinity') >= i.pruned_before"
+	"    AND NOT EXISTS"
+	"        (SELECT FROM bw_doubts AS d"
+	"           JOIN bw_orders AS o ON o.server = d.server AND o.ordered_by = d.ordered_by"
+	"          WHERE (d.server, d.ordered_by) <> ($1, $2)"
+	"            AND o.id <= d.up_to AND o.status IN ('QUEUED', 'HELD')"
+	"            AND (o.id = $6 OR o.id IN (SELECT n.order_id FROM bw_order_numbers AS n"
+	"                                        WHERE n.telephone_number = ANY (t.lost))))"
+	" ON CONFLICT DO NOTHING",
+	.nargs = 10,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,
+	TEXTARRAYOID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID}
+};
+
+static BwStatement count_lost = {
+	.text =
+	"SELECT count(*) FROM bw_lost_orders AS l"
+	" WHERE l.account_id = $1 AND l.home = (SELECT i.home FROM bw_identity AS i)",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
 int
 bw_current_timeline(void)
 {
@@ -366,4 +408,36 @@ bw_store_bind_sent(const BwDoubt *doubt, const char *account_id,
 	v[7] = CStringGetTextDatum(doubt->ordered_by);
 	bw_store_run(&bind_sent, v, nulls);
 	return ids;
+}
+
+bool
+bw_store_note_lost(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
+				   const int64 *ids, int count)
+{
+	Datum		v[10];
+	bool		nulls[10] = {false};
+
+	v[0] = DirectFunctionCall1(namein, CStringGetDatum(doubt->server));
+	v[1] = DirectFunctionCall1(namein, CStringGetDatum(doubt->ordered_by));
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = CStringGetTextDatum(sent->bandwidth_order_id);
+	v[4] = CStringGetTextDatum(sent->customer_order_id);
+	v[5] = Int64GetDatum(sent->order_id);
+	v[6] = bw_store_text_array((const char *const *) sent->numbers, sent->number_count);
+	v[7] = TimestampTzGetDatum(sent->created);
+	nulls[7] = sent->created == DT_NOBEGIN;
+	nulls[8] = sent->status == NULL;
+	if (!nulls[8])
+		v[8] = CStringGetTextDatum(sent->status);
+	v[9] = bw_store_int64_array(ids, count);
+	return bw_store_run(&note_lost, v, nulls) > 0;
+}
+
+int64
+bw_store_count_lost(const char *account_id)
+{
+	Datum		v[1] = {CStringGetTextDatum(account_id)};
+
+	bw_store_run(&count_lost, v, NULL);
+	return bw_store_int64(0, 0);
 }
