@@ -15,7 +15,6 @@
 #include "catalog/pg_extension.h"
 #include "common/jsonapi.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #if PG_VERSION_NUM >= 180000
@@ -74,19 +73,6 @@ bw_owns_extension(Oid extension, Oid role)
 #else
 	return pg_extension_ownercheck(extension, role);
 #endif
-}
-
-/* Texts of Bandwidth's are UTF-8; "text" is returned if nothing changes. */
-static inline char *
-bw_from_utf8(const char *text)
-{
-	return pg_any_to_server(unconstify(char *, text), strlen(text), PG_UTF8);
-}
-
-static inline char *
-bw_to_utf8(const char *text)
-{
-	return (char *) pg_server_to_any(unconstify(char *, text), strlen(text), PG_UTF8);
 }
 
 #endif							/* BW_COMPAT_H */

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "xml.h"
 
@@ -81,6 +82,7 @@ bw_search(PG_FUNCTION_ARGS)
 		bw_problem_raise(&problem);
 	account = bw_account(bw_arg_text(fcinfo, 17), GetUserId());
 	spec.path = bw_api_path(account, "availableNumbers", NULL);
+	bw_criteria_to_utf8(&search);
 	spec.query = bw_api_search_query(&search);
 	call = bw_api_perform(account, &spec);
 	outcome = bw_call_outcome(call);

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "registry.h"
 #include "store.h"

@@ -573,7 +573,7 @@ notify_all(BwWork *work, void *arg)
 /*
  * Tell sessions that wait, and listeners.  NOTIFY comes after the change and
  * in a transaction of its own: a full queue, or a lock that is not to be had
- * soon, costs the hint and not the change.
+ * soon, costs the hint and not the change.  That is said once.
  */
 static void
 tell(BwWork *work)
@@ -582,7 +582,8 @@ tell(BwWork *work)
 		return;
 	bw_registry_wake_waiters();
 	if (bw_notify)
-		(void) bw_work_transaction(work, notify_all, NULL, "notifying");
+		work->notify_fails = !bw_work_transaction(work, notify_all, NULL,
+												  work->notify_fails ? NULL : "notifying");
 	list_free_deep(work->moved);
 	work->moved = NIL;
 }
