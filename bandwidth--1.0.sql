@@ -332,13 +332,16 @@ CREATE TABLE bw_lost_orders (
     account_id text NOT NULL,
     bandwidth_order_id text NOT NULL,
     home uuid NOT NULL,
+    kind text NOT NULL,
     server name NOT NULL,
     customer_order_id text NOT NULL,
     bandwidth_status text,
     telephone_numbers text[] NOT NULL,
     created_at timestamptz,
     found_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    CONSTRAINT bw_lost_orders_pkey PRIMARY KEY (account_id, bandwidth_order_id)
+    CONSTRAINT bw_lost_orders_pkey PRIMARY KEY (account_id, bandwidth_order_id),
+    CONSTRAINT bw_lost_orders_kind_check
+        CHECK (kind IN ('order', 'disconnect'))
 );
 COMMENT ON TABLE bw_lost_orders
 IS 'orders at Bandwidth whose rows were lost with another timeline of this database; delete a row when you have dealt with it';

@@ -218,14 +218,14 @@ bw_timeline_finished(BwWork *work, BwTask *task)
 	bw_task_free(task);
 }
 
-/* All orders are read. */
+/* All orders are read.  What was given back may have been lost as well. */
 static void
 turn_to_disconnects(BwTask *task)
 {
 	Look	   *look = task->detail;
 
 	if (look->query != NULL || look->listed == BW_KIND_DISCONNECT ||
-		!look->doubt.disconnects)
+		!(look->doubt.disconnects || task->account.server->allow_disconnect))
 		return;
 	look->listed = BW_KIND_DISCONNECT;
 	look->pages = 0;
@@ -410,7 +410,7 @@ report_lost(const Look *look)
 				(errmsg("Bandwidth has %d orders of this database that it does not know, for example %s",
 						look->lost, look->example),
 				 errdetail("They were sent before the database changed timelines; the rows of their orders were lost with the other one."),
-				 errhint("See bw_lost_orders: their numbers belong to the account.")));
+				 errhint("See bw_lost_orders: the account has their numbers, or has given them back.")));
 }
 
 /* Look again after a delay; after the last one the rest goes out. */

@@ -51,7 +51,7 @@ sql(q{
 	SET ROLE app; SELECT bw_order(ARRAY['9192500003']); RESET ROLE;
 	SELECT bw_subscribe(email => 'someone@example.com', digest => 'DAILY');
 	SELECT bw_receive('this is none');
-	INSERT INTO bw_lost_orders SELECT '9900000', 'x', home, 'bandwidth', 'y', 'COMPLETE', '{9192500099}' FROM bw_identity;
+	INSERT INTO bw_lost_orders SELECT '9900000', 'x', home, 'order', 'bandwidth', 'y', 'COMPLETE', '{9192500099}' FROM bw_identity;
 });
 $sandbox->sell('9192500004');
 order_id($node, '9192500004');

@@ -65,7 +65,7 @@ sub fail_over
 	my ($name, $synchronous) = @_;
 	my $sandbox = start_sandbox('order-delay' => 50);
 	my $primary = bw_node("${name}_old", sandbox => $sandbox, conf => \@conf, init => [ allows_streaming => 1 ],
-		server => { requests_per_minute => 1000000, burst => 1000000, max_numbers_per_day => 1000000 });
+		server => { requests_per_minute => 1000000, burst => 1000000, max_numbers_per_day => 1000000, allow_disconnect => 'true', release_after => '0 s' });
 	my $standby = bw_standby($primary, "${name}_new");
 	my $orders = sub { return scalar $sandbox->orders };
 
@@ -84,6 +84,8 @@ sub fail_over
 		my $max = $standby->safe_psql('postgres', 'SELECT max(id) FROM bw_orders');
 		wait_until(sub { $primary->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE id > $max AND status = 'COMPLETE'") > 40 },
 			"$name: more that the standby does not hear of");
+		my $back = $primary->safe_psql('postgres', "SELECT id FROM bw_disconnect(ARRAY[(SELECT min(telephone_number) FROM bw_order_numbers WHERE status = 'COMPLETE')])");
+		wait_for_status($primary, $back, 'COMPLETE');
 	}
 	$primary->stop('immediate');
 	$_->{run}->finish foreach @load;
@@ -111,9 +113,9 @@ sub fail_over
 
 	# nothing is bought twice, and nothing unknown
 	my %sold;
-	$sold{$_}++ foreach map { @{ $_->{completed} } } $sandbox->orders;
+	$sold{$_}++ foreach map { @{ $_->{completed} } } grep { $_->{kind} eq 'order' } $sandbox->orders;
 	is(scalar(grep { $_ > 1 } values %sold), 0, "$name: no number was sold twice");
-	my @numbers = column($standby, "SELECT telephone_number FROM bw_order_numbers WHERE status = 'COMPLETE' UNION ALL SELECT unnest(telephone_numbers) FROM bw_lost_orders");
+	my @numbers = column($standby, "SELECT n.telephone_number FROM bw_order_numbers AS n JOIN bw_orders AS o ON o.id = n.order_id WHERE n.status = 'COMPLETE' AND o.kind = 'order' UNION ALL SELECT unnest(telephone_numbers) FROM bw_lost_orders WHERE kind = 'order'");
 	is(join(' ', sort @numbers), join(' ', sort keys %sold), "$name: each number that was sold belongs to one order, or is reported as lost");
 	is($standby->safe_psql('postgres', "SELECT count(*) FROM bw_orders AS o WHERE quantity <> (SELECT count(*) FROM bw_order_numbers AS n WHERE n.order_id = o.id AND n.status = 'COMPLETE')"),
 		0, "$name: each order has what it asked for, no more");
@@ -127,6 +129,8 @@ sub fail_over
 	{
 		cmp_ok(scalar @lost, '>', 0, "$name: orders were lost with the old primary");
 		cmp_ok(scalar @lost_orders, '>', 0, "$name: what it had sent of them is found");
+		is($standby->safe_psql('postgres', "SELECT count(*) FROM bw_lost_orders WHERE kind = 'disconnect' AND cardinality(telephone_numbers) = 1"), 1,
+			"$name: also what it had given back");
 		ok($standby->log_contains(qr/WARNING:  Bandwidth has \d+ orders of this database that it does not know/), "$name: and reported");
 		is($standby->safe_psql('postgres', q{SELECT ok, detail FROM bw_check() WHERE "check" = 'lost orders'}),
 			'f|' . @lost_orders . ' orders at Bandwidth were lost with another timeline of this database', "$name: also by bw_check()");
