@@ -399,11 +399,14 @@ CREATE TABLE bw_provisions (
     number_before text,
     due_at timestamptz,
     tries integer NOT NULL DEFAULT 0,
+    held_up boolean NOT NULL DEFAULT false,
     CONSTRAINT bw_provisions_pkey PRIMARY KEY (order_id),
     CONSTRAINT bw_provisions_row_key UNIQUE (relation, key)
 );
 CREATE INDEX bw_provisions_due_at_idx ON bw_provisions (due_at)
  WHERE due_at IS NOT NULL;
+CREATE INDEX bw_provisions_held_up_idx ON bw_provisions (relation)
+ WHERE held_up;
 COMMENT ON TABLE bw_provisions
 IS 'internal: rows of users'' tables that wait for a number; due once their order is final';
 REVOKE ALL ON bw_provisions FROM PUBLIC;
@@ -800,20 +803,6 @@ LANGUAGE C;
 COMMENT ON FUNCTION bw_provision()
 IS 'trigger: orders a telephone number for each inserted row, and writes the outcome into it';
 
--- A row may be removed again by the transaction that inserted it.
-CREATE FUNCTION bw_check_row()
-RETURNS trigger
-AS 'MODULE_PATHNAME', 'bw_check_row'
-LANGUAGE C;
-COMMENT ON FUNCTION bw_check_row()
-IS 'internal: cancels an order whose row is gone when its transaction commits';
-REVOKE EXECUTE ON FUNCTION bw_check_row() FROM PUBLIC;
-
-CREATE CONSTRAINT TRIGGER bw_check_row AFTER INSERT ON bw_orders
-    DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (NEW.for_table IS NOT NULL)
-    EXECUTE FUNCTION bw_check_row();
-
 CREATE FUNCTION bw_order_ended()
 RETURNS trigger
 AS 'MODULE_PATHNAME', 'bw_order_ended'
@@ -825,6 +814,8 @@ REVOKE EXECUTE ON FUNCTION bw_order_ended() FROM PUBLIC;
 CREATE TRIGGER bw_order_ended AFTER UPDATE ON bw_orders
     FOR EACH ROW WHEN (NEW.for_table IS NOT NULL AND NEW.is_final AND NOT OLD.is_final)
     EXECUTE FUNCTION bw_order_ended();
+-- A trigger with bw_provision() may be one, on a logical subscriber for example.
+ALTER TABLE bw_orders ENABLE ALWAYS TRIGGER bw_order_ended;
 
 CREATE FUNCTION bw_test_outcome(id bigint, status text DEFAULT 'COMPLETE', error_code text DEFAULT NULL)
 RETURNS void
@@ -959,6 +950,131 @@ COMMENT ON FUNCTION bw_list_subscriptions(text)
 IS 'asks Bandwidth for the subscriptions of the account';
 
 --
+-- What the account has.  EXECUTE is PUBLIC's: USAGE on the server is the gate.
+--
+
+CREATE FUNCTION bw_numbers(
+    area_code text DEFAULT NULL,
+    npanxx text DEFAULT NULL,
+    lata text DEFAULT NULL,
+    state text DEFAULT NULL,
+    rate_center text DEFAULT NULL,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL,
+    site_id text DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (telephone_number text)
+AS 'MODULE_PATHNAME', 'bw_numbers'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000;
+COMMENT ON FUNCTION bw_numbers(text, text, text, text, text, date, date, text, text)
+IS 'asks Bandwidth which telephone numbers of the account are in service';
+
+CREATE FUNCTION bw_number(telephone_number text, server text DEFAULT NULL)
+RETURNS TABLE (
+    telephone_number text,
+    status text,
+    account_id text,
+    site_id text,
+    peer_id text,
+    bandwidth_order_id text,
+    order_type text,
+    ordered_at timestamptz,
+    in_service_at timestamptz,
+    modified_at timestamptz,
+    city text,
+    state text,
+    rate_center text,
+    lata text,
+    tier integer,
+    vendor_id integer,
+    vendor_name text)
+AS 'MODULE_PATHNAME', 'bw_number'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_number(text, text)
+IS 'asks Bandwidth about a telephone number of the account; no row if it is not one';
+
+CREATE FUNCTION bw_sites(server text DEFAULT NULL)
+RETURNS TABLE (site_id text, name text, description text)
+AS 'MODULE_PATHNAME', 'bw_sites'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION bw_sites(text)
+IS 'asks Bandwidth for the sites (sub-accounts) of the account';
+
+CREATE FUNCTION bw_sip_peers(site_id text DEFAULT NULL, server text DEFAULT NULL)
+RETURNS TABLE (peer_id text, name text, description text, is_default boolean)
+AS 'MODULE_PATHNAME', 'bw_sip_peers'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION bw_sip_peers(text, text)
+IS 'asks Bandwidth for the SIP peers (locations) of a site';
+
+CREATE FUNCTION bw_available_npanxx(
+    area_code text DEFAULT NULL,
+    state text DEFAULT NULL,
+    quantity integer DEFAULT NULL,
+    server text DEFAULT NULL)
+RETURNS TABLE (npanxx text, city text, state text, quantity integer)
+AS 'MODULE_PATHNAME', 'bw_available_npanxx'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 100;
+COMMENT ON FUNCTION bw_available_npanxx(text, text, integer, text)
+IS 'asks Bandwidth which exchanges have telephone numbers to be had';
+
+CREATE FUNCTION bw_list_orders(
+    customer_order_id text DEFAULT NULL,
+    status text DEFAULT NULL,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL,
+    user_id text DEFAULT NULL,
+    kind text DEFAULT 'order',
+    server text DEFAULT NULL)
+RETURNS TABLE (
+    bandwidth_order_id text,
+    customer_order_id text,
+    status text,
+    order_type text,
+    quantity integer,
+    user_id text,
+    ordered_at timestamptz,
+    modified_at timestamptz,
+    summary text)
+AS 'MODULE_PATHNAME', 'bw_list_orders'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000;
+COMMENT ON FUNCTION bw_list_orders(text, text, date, date, text, text, text)
+IS 'asks Bandwidth for the orders or disconnects of the account, whoever made them';
+
+CREATE FUNCTION bw_order_history(id bigint)
+RETURNS TABLE (at timestamptz, status text, author text, note text, difference text)
+AS 'MODULE_PATHNAME', 'bw_order_history'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000 ROWS 5;
+COMMENT ON FUNCTION bw_order_history(bigint)
+IS 'asks Bandwidth what happened to an order';
+
+--
+-- Reservations: the only functions that change something at Bandwidth at once,
+-- whatever becomes of the transaction.  They lapse by themselves.
+--
+
+CREATE FUNCTION bw_reserve(telephone_number text, server text DEFAULT NULL)
+RETURNS TABLE (reservation_id text, telephone_number text, expires_at timestamptz)
+AS 'MODULE_PATHNAME', 'bw_reserve'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_reserve(text, text)
+IS 'has Bandwidth keep a telephone number for a few hours, at once and without the transaction';
+
+CREATE FUNCTION bw_reservation(reservation_id text, server text DEFAULT NULL)
+RETURNS TABLE (reservation_id text, telephone_number text, expires_at timestamptz)
+AS 'MODULE_PATHNAME', 'bw_reservation'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1;
+COMMENT ON FUNCTION bw_reservation(text, text)
+IS 'asks Bandwidth about a reservation; no row if there is none';
+
+CREATE FUNCTION bw_unreserve(reservation_id text, server text DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'bw_unreserve'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000;
+COMMENT ON FUNCTION bw_unreserve(text, text)
+IS 'ends a reservation at once; false: there is none';
+
+--
 -- Seeing it
 --
 
@@ -997,59 +1113,257 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 12;
 COMMENT ON FUNCTION bw_check(text)
 IS 'is everything in place for searching, ordering and hearing back?';
 
--- The tables that say so are nobody's to read.
-CREATE FUNCTION bw_waiting_for(id bigint)
+CREATE FUNCTION bw_stat_get_worker(
+    OUT pid integer,
+    OUT state text,
+    OUT since timestamptz,
+    OUT fenced boolean,
+    OUT in_flight integer,
+    OUT port integer,
+    OUT next_wake_at timestamptz,
+    OUT last_success_at timestamptz,
+    OUT last_error_at timestamptz,
+    OUT last_error text)
+AS 'MODULE_PATHNAME', 'bw_stat_get_worker'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bw_stat_get_worker()
+IS 'internal: the worker of this database';
+-- An error may tell of anybody's orders.
+REVOKE EXECUTE ON FUNCTION bw_stat_get_worker() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bw_stat_get_worker() TO pg_monitor;
+
+CREATE FUNCTION bw_stat_get_requests(
+    OUT serverid oid,
+    OUT class text,
+    OUT calls bigint,
+    OUT done bigint,
+    OUT refused bigint,
+    OUT not_found bigint,
+    OUT unauthorized bigint,
+    OUT later bigint,
+    OUT unknown bigint,
+    OUT retries bigint,
+    OUT bytes_sent bigint,
+    OUT bytes_received bigint,
+    OUT total_time double precision,
+    OUT latency_bounds integer[],
+    OUT latency_calls bigint[],
+    OUT budget_left integer,
+    OUT budget_free_at timestamptz,
+    OUT last_success_at timestamptz,
+    OUT last_error_at timestamptz,
+    OUT last_error text,
+    OUT stats_since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'bw_stat_get_requests'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION bw_stat_get_requests()
+IS 'internal: calls of this database, by server and endpoint class';
+REVOKE EXECUTE ON FUNCTION bw_stat_get_requests() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bw_stat_get_requests() TO pg_monitor;
+
+CREATE FUNCTION bw_stat_get_delay(
+    server name,
+    class text,
+    OUT rate_limit_until timestamptz,
+    OUT retry_at timestamptz,
+    OUT error text)
+AS 'MODULE_PATHNAME', 'bw_stat_get_delay'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bw_stat_get_delay(name, text)
+IS 'internal: what holds calls of the worker back';
+REVOKE EXECUTE ON FUNCTION bw_stat_get_delay(name, text) FROM PUBLIC;
+
+CREATE FUNCTION bw_stat_reset(server text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'bw_stat_reset'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bw_stat_reset(text)
+IS 'sets the counters of bw_stat_requests to 0, for one server or all, and forgets the last errors';
+-- Who resets counters hides what happened.
+REVOKE EXECUTE ON FUNCTION bw_stat_reset(text) FROM PUBLIC;
+
+--
+-- What does an order wait for?  The tables that say so are nobody's to read.
+--
+
+CREATE FUNCTION bw_waiting_for_pause(server text, ordered_by text)
 RETURNS text
-LANGUAGE SQL STABLE STRICT SECURITY DEFINER PARALLEL SAFE
+LANGUAGE SQL STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.format('the end of a pause (%s%s, since %s)',
+                             pg_catalog.concat_ws(': ', p.error_code, p.reason),
+                             ', by ' || pg_catalog.quote_ident(p.paused_by),
+                             pg_catalog.date_trunc('second', p.since))
+      FROM bw_pauses AS p
+     WHERE p.server = bw_waiting_for_pause.server
+       AND p.ordered_by IN ('', bw_waiting_for_pause.ordered_by)
+     ORDER BY p.automatic LIMIT 1;
+END;
+COMMENT ON FUNCTION bw_waiting_for_pause(text, text)
+IS 'internal: the pause of a server or role; null: there is none';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_pause(text, text) FROM PUBLIC;
+
+-- Minutes leave the window one by one, until enough numbers have left.
+CREATE FUNCTION bw_waiting_for_room(server text, kind text, quantity integer)
+RETURNS text
+LANGUAGE SQL STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN o.is_final THEN NULL
-        WHEN o.status IN ('QUEUED', 'HELD')
-             AND EXISTS (SELECT FROM bw_doubts AS d
-                          WHERE d.server = o.server AND d.ordered_by = o.ordered_by
-                            AND d.up_to >= o.id) THEN
-            'a look at the account''s recent orders: it may have been sent before the database changed hands'
+        WHEN quantity > l.most THEN
+            pg_catalog.format('%s, which is %s, to be raised', l.name, l.most)
+        ELSE pg_catalog.format('room under the limit %s (%s)', l.name, l.most)
+             || COALESCE(', not before '
+                         || pg_catalog.date_trunc('second', pg_catalog.min(m.minute) + interval '1 day'), '')
+        END
+      FROM (SELECT n.name, COALESCE((SELECT t.option_value::integer
+                                       FROM pg_catalog.pg_foreign_server AS s,
+                                            pg_catalog.pg_options_to_table(s.srvoptions) AS t
+                                      WHERE s.srvname = bw_waiting_for_room.server
+                                        AND t.option_name = n.name), n.preset) AS most
+              FROM (VALUES ('order', 'max_numbers_per_day', 1000),
+                           ('disconnect', 'max_disconnects_per_day', 10)) AS n(kind, name, preset)
+             WHERE n.kind = bw_waiting_for_room.kind) AS l
+      LEFT JOIN (SELECT d.minute, pg_catalog.sum(d.numbers) OVER (ORDER BY d.minute) AS freed,
+                        pg_catalog.sum(d.numbers) OVER () AS spent
+                   FROM bw_spending AS d
+                  WHERE d.server = bw_waiting_for_room.server
+                    AND d.kind = bw_waiting_for_room.kind
+                    AND d.minute > pg_catalog.now() - interval '1 day') AS m
+        ON m.spent - m.freed + quantity <= l.most AND m.spent + quantity > l.most
+     GROUP BY l.name, l.most;
+END;
+COMMENT ON FUNCTION bw_waiting_for_room(text, text, integer)
+IS 'internal: when an order over the limit per day has room';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_room(text, text, integer) FROM PUBLIC;
+
+CREATE FUNCTION bw_waiting_for_turn(server text, ordered_by text, order_id bigint, kind text)
+RETURNS text
+LANGUAGE SQL VOLATILE STRICT PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN q.waits_for IS NOT NULL THEN
+            pg_catalog.format('another order for the same telephone number (%s)', q.waits_for)
+        WHEN q.due_at > pg_catalog.clock_timestamp() THEN
+            pg_catalog.format('another try at %s: it could not be written down, the server log says why',
+                              pg_catalog.date_trunc('second', q.due_at))
+        WHEN q.search THEN
+            'a search for its telephone numbers'
+            || COALESCE(', under the rate limit not before '
+                        || pg_catalog.date_trunc('second', s.rate_limit_until), '')
+            || COALESCE('; the last one failed: ' || s.error, '')
+        WHEN d.rate_limit_until IS NOT NULL THEN
+            pg_catalog.format('its turn under the rate limit, not before %s',
+                              pg_catalog.date_trunc('second', d.rate_limit_until))
+        WHEN q.claimed AND d.retry_at IS NOT NULL THEN
+            pg_catalog.format('another try at %s: %s',
+                              pg_catalog.date_trunc('second', d.retry_at), d.error)
+        ELSE 'to be sent'
+        END
+      FROM bw_queue AS q,
+           bw_stat_get_delay(q.server::name, bw_waiting_for_turn.kind) AS d,
+           bw_stat_get_delay(q.server::name, 'search') AS s
+     WHERE q.server = bw_waiting_for_turn.server
+       AND q.ordered_by = bw_waiting_for_turn.ordered_by
+       AND q.order_id = bw_waiting_for_turn.order_id;
+END;
+COMMENT ON FUNCTION bw_waiting_for_turn(text, text, bigint, text)
+IS 'internal: what an order in the queue waits for';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_turn(text, text, bigint, text) FROM PUBLIC;
+
+-- Who would do something about it, if not the worker?
+CREATE FUNCTION bw_waiting_for_worker()
+RETURNS text
+LANGUAGE SQL VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN w.fenced THEN
+            'bw_take_over(): this database is a copy of the one that its orders belong to'
+        WHEN pg_catalog.pg_is_in_recovery() OR w.state IN ('running', 'starting') THEN NULL
+        ELSE pg_catalog.format('a worker for this database (%s): see bw_check()', w.state)
+        END
+      FROM bw_stat_get_worker() AS w;
+END;
+COMMENT ON FUNCTION bw_waiting_for_worker()
+IS 'internal: why nothing is sent at all; null: it is';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_worker() FROM PUBLIC;
+
+-- The server as it is now may not be the one that the order was made for.
+CREATE FUNCTION bw_waiting_for_server(server name, account_id text)
+RETURNS text
+LANGUAGE SQL STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN s.srvname IS NULL THEN
+            pg_catalog.format('server "%s", which does not exist any more',
+                              bw_waiting_for_server.server)
+        WHEN o.options ->> 'account_id' <> bw_waiting_for_server.account_id THEN
+            pg_catalog.format('account %s, which is not that of server "%s" any more',
+                              bw_waiting_for_server.account_id, s.srvname)
+        WHEN o.options ->> 'ordering' = 'off' THEN
+            pg_catalog.format('server "%s", whose option "ordering" is off', s.srvname)
+        END
+      FROM (VALUES (bw_waiting_for_server.server)) AS v(name)
+      LEFT JOIN pg_catalog.pg_foreign_server AS s ON s.srvname = v.name
+      LEFT JOIN LATERAL (SELECT pg_catalog.jsonb_object_agg(t.option_name, t.option_value)
+                           FROM pg_catalog.pg_options_to_table(s.srvoptions) AS t) AS o(options)
+        ON true;
+END;
+COMMENT ON FUNCTION bw_waiting_for_server(name, text)
+IS 'internal: what is wrong with the server of an order; null: nothing';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_server(name, text) FROM PUBLIC;
+
+CREATE FUNCTION bw_waiting_for(id bigint)
+RETURNS text
+LANGUAGE SQL STABLE STRICT SECURITY DEFINER PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN o.is_final THEN
+            (SELECT pg_catalog.format('its outcome to be written into its row of %s', o.for_table)
+                    || COALESCE(pg_catalog.format(', again at %s: %s',
+                                                  pg_catalog.date_trunc('second', p.due_at),
+                                                  NULLIF(o.write_back_error, '')), '')
+               FROM bw_provisions AS p
+              WHERE p.order_id = o.id AND p.due_at IS NOT NULL)
+        WHEN o.home <> (SELECT i.home FROM bw_identity AS i) THEN
+            'the database that it was made in: this one is a copy'
+        WHEN d.due_at IS NOT NULL AND o.status IN ('QUEUED', 'HELD') THEN
+            pg_catalog.format('a look at the account''s recent orders at %s: it may have been sent before the database changed hands',
+                              pg_catalog.date_trunc('second', d.due_at))
         WHEN o.status = 'HELD' THEN
             (SELECT CASE h.reason WHEN 'approval' THEN 'bw_approve()'
                     WHEN 'release_after' THEN
                         pg_catalog.format('its time, %s: bw_cancel() takes it back until then',
                                           pg_catalog.date_trunc('second', h.due_at))
-                    WHEN 'disconnects per day' THEN
-                        'room under the limit of numbers disconnected per day'
-                    ELSE 'room under the limit of numbers per day' END
+                    ELSE bw_waiting_for_room(h.server, o.kind, h.quantity) END
                FROM bw_held AS h WHERE h.order_id = o.id)
-        WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server AS s
-                          WHERE s.srvname = o.server) THEN
-            pg_catalog.format('server "%s", which does not exist any more', o.server)
-        WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server AS s,
-                                     pg_catalog.pg_options_to_table(s.srvoptions) AS t
-                          WHERE s.srvname = o.server
-                            AND t.option_name = 'account_id'
-                            AND t.option_value = o.account_id) THEN
-            pg_catalog.format('account %s, which is not that of server "%s" any more',
-                              o.account_id, o.server)
-        WHEN o.status = 'QUEUED' THEN COALESCE(
-            (SELECT pg_catalog.format('the end of a pause (%s, since %s)', p.reason,
-                                      pg_catalog.date_trunc('second', p.since))
-               FROM bw_pauses AS p
-              WHERE p.server = o.server AND p.ordered_by IN ('', o.ordered_by)
-              ORDER BY p.automatic LIMIT 1),
-            (SELECT 'a search for its telephone numbers'
-               FROM bw_queue AS q
-              WHERE q.server = o.server AND q.ordered_by = o.ordered_by
-                AND q.order_id = o.id AND q.search),
-            (SELECT 'another order for the same telephone number'
-               FROM bw_queue AS q
-              WHERE q.server = o.server AND q.ordered_by = o.ordered_by
-                AND q.order_id = o.id AND q.waits_for IS NOT NULL),
-            'to be sent')
-        WHEN o.status = 'SENDING' THEN 'the reply to its request'
         WHEN o.attention IS NOT NULL THEN o.attention
-        WHEN o.status = 'UNKNOWN' THEN 'a look-up: the reply to its request was lost'
-        WHEN o.status = 'RECEIVED' THEN 'Bandwidth to carry it out'
-        WHEN o.status = 'BACKORDERED' THEN 'Bandwidth to find more numbers'
+        ELSE COALESCE(
+            CASE WHEN o.status = 'QUEUED' OR w.step IS NOT NULL THEN
+                bw_waiting_for_server(o.server, o.account_id) END,
+            bw_waiting_for_worker(),
+            CASE WHEN o.status = 'QUEUED' OR w.step = 'resend' THEN
+                bw_waiting_for_pause(o.server, o.ordered_by) END,
+            CASE o.status
+                WHEN 'QUEUED' THEN bw_waiting_for_turn(o.server, o.ordered_by, o.id, o.kind)
+                WHEN 'SENDING' THEN 'the reply to its request'
+                    || COALESCE(', until ' || pg_catalog.date_trunc('second', w.due_at), '')
+                WHEN 'UNKNOWN' THEN
+                    CASE w.step WHEN 'resend' THEN 'its request to be sent again'
+                         ELSE 'a look-up' END
+                    || COALESCE(' at ' || pg_catalog.date_trunc('second', w.due_at), '')
+                    || ': the reply to its request was lost'
+                ELSE
+                    CASE WHEN w.step = 'close' THEN 'Bandwidth to close it'
+                         WHEN o.status = 'BACKORDERED' THEN 'Bandwidth to find more numbers'
+                         ELSE 'Bandwidth to carry it out' END
+                    || COALESCE('; next look at ' || pg_catalog.date_trunc('second', w.due_at), '')
+                END)
         END
       FROM bw_orders AS o
+      LEFT JOIN bw_open_requests AS w ON w.request_id = o.request_id
+      LEFT JOIN bw_doubts AS d
+        ON d.server = o.server AND d.ordered_by = o.ordered_by AND d.up_to >= o.id
      WHERE o.id = bw_waiting_for.id;
 END;
 COMMENT ON FUNCTION bw_waiting_for(bigint)
@@ -1060,20 +1374,12 @@ CREATE VIEW bw_open_orders WITH (security_invoker = true) AS
            o.created_at, o.sent_at, o.bandwidth_order_id, o.attention,
            bw_waiting_for(o.id) AS waiting_for
       FROM bw_orders AS o
-     WHERE NOT o.is_final;
+     WHERE NOT o.is_final
+        OR (o.for_table IS NOT NULL AND o.written_back_at IS NULL
+            AND bw_waiting_for(o.id) IS NOT NULL);
 COMMENT ON VIEW bw_open_orders
-IS 'orders that are not final, and what each waits for';
+IS 'orders that are not final, or whose outcome is not in its row yet, and what each waits for';
 GRANT SELECT ON bw_open_orders TO PUBLIC;
-
-CREATE FUNCTION bw_stat_get_worker(
-    OUT pid integer,
-    OUT state text,
-    OUT since timestamptz,
-    OUT fenced boolean)
-AS 'MODULE_PATHNAME', 'bw_stat_get_worker'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION bw_stat_get_worker()
-IS 'internal: the worker of this database';
 
 -- Counts over everybody's orders: for those who watch.
 CREATE FUNCTION bw_stat_get_orders(
@@ -1085,6 +1391,7 @@ CREATE FUNCTION bw_stat_get_orders(
     OUT attention bigint,
     OUT in_doubt bigint,
     OUT inbox bigint,
+    OUT write_backs bigint,
     OUT paused text[],
     OUT subscriptions text[])
 LANGUAGE SQL STABLE SECURITY DEFINER PARALLEL SAFE
@@ -1096,9 +1403,11 @@ BEGIN ATOMIC
                     UNION ALL SELECT server, ordered_by, order_id FROM bw_held) AS w
                 ON w.server = d.server AND w.ordered_by = d.ordered_by AND w.order_id <= d.up_to),
            (SELECT pg_catalog.count(*) FROM bw_inbox),
+           (SELECT pg_catalog.count(*) FROM bw_provisions AS p WHERE p.due_at IS NOT NULL),
            ARRAY(SELECT pg_catalog.format('%s%s: %s since %s', p.server,
                                           CASE WHEN p.ordered_by <> '' THEN ', ' || p.ordered_by ELSE '' END,
-                                          p.reason, pg_catalog.date_trunc('second', p.since))
+                                          pg_catalog.concat_ws(': ', p.error_code, p.reason),
+                                          pg_catalog.date_trunc('second', p.since))
                    FROM bw_pauses AS p ORDER BY p.server, p.ordered_by),
            ARRAY(SELECT pg_catalog.format('%s: %s: %s', p.server, p.kind, p.problem)
                    FROM bw_subscription_problems() AS p)
@@ -1117,9 +1426,25 @@ REVOKE EXECUTE ON FUNCTION bw_stat_get_orders() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION bw_stat_get_orders() TO pg_monitor;
 
 CREATE VIEW bw_stat_worker AS
-    SELECT w.pid, w.state, w.since, w.fenced, o.queued, o.oldest_queued_at, o.held,
-           o.under_way, o.unknown, o.attention, o.in_doubt, o.inbox, o.paused, o.subscriptions
+    SELECT w.pid, w.state, w.since, w.fenced, w.in_flight, w.port, w.next_wake_at,
+           w.last_success_at, w.last_error_at, w.last_error,
+           o.queued, o.oldest_queued_at,
+           pg_catalog.clock_timestamp() - o.oldest_queued_at AS oldest_queued_age,
+           o.held, o.under_way, o.unknown, o.attention, o.in_doubt, o.inbox, o.write_backs,
+           o.paused, o.subscriptions
       FROM bw_stat_get_worker() AS w, bw_stat_get_orders() AS o;
 COMMENT ON VIEW bw_stat_worker
 IS 'the worker of this database, and what it has to do';
 GRANT SELECT ON bw_stat_worker TO pg_monitor;
+
+-- As in PostgreSQL's own views, what was dropped is not shown.
+CREATE VIEW bw_stat_requests AS
+    SELECT s.srvname AS server, r.class, r.calls, r.done, r.refused, r.not_found,
+           r.unauthorized, r.later, r.unknown, r.retries, r.bytes_sent, r.bytes_received,
+           r.total_time, r.latency_bounds, r.latency_calls, r.budget_left, r.budget_free_at,
+           r.last_success_at, r.last_error_at, r.last_error, r.stats_since
+      FROM bw_stat_get_requests() AS r
+      JOIN pg_catalog.pg_foreign_server AS s ON s.oid = r.serverid;
+COMMENT ON VIEW bw_stat_requests
+IS 'calls to Bandwidth from this database, by server and kind, since the server''s start or bw_stat_reset()';
+GRANT SELECT ON bw_stat_requests TO pg_monitor;

@@ -262,6 +262,8 @@ classify(const Request *request)
 		return CLASS_COVERED_RATECENTERS;
 	if (is(request, request->part_count - 1, "movetns"))
 		return CLASS_MOVE_TNS;
+	if (is(request, 2, "sites") && is(request, 4, "inserviceNumbers"))
+		return CLASS_INSERVICE_NPANXX;
 	if (is(request, 2, "orders"))
 		return classify_order(request);
 	if (is(request, 2, "disconnects"))
@@ -285,6 +287,8 @@ sites_answer(Request *request, Reply *reply)
 	}
 	if (!is(request, 3, "743") && !is(request, 3, "13606"))
 		reply_status(reply, 404, "SiteResponse", "12016", "Site is not found");
+	else if (is(request, 4, "inserviceNumbers"))
+		inservice_answer(request, request->parts[3], reply);
 	else if (is(request, 4, "sippeers"))
 		text_add(&reply->body, "<TNSipPeersResponse><SipPeers>"
 				 "<SipPeer><PeerId>546348</PeerId><PeerName>Default</PeerName><Description/><IsDefaultPeer>true</IsDefaultPeer></SipPeer>"
@@ -313,7 +317,9 @@ dispatch(Request *request, Reply *reply)
 	else if (is(request, 2, "subscriptions"))
 		subscriptions_answer(request, reply);
 	else if (is(request, 2, "inserviceNumbers"))
-		inservice_answer(request, reply);
+		inservice_answer(request, NULL, reply);
+	else if (is(request, 2, "tnreservation"))
+		reservations_answer(request, reply);
 	else if (is(request, 2, "sites"))
 		sites_answer(request, reply);
 	else
@@ -362,7 +368,10 @@ answer_status(const Fault *fault, Reply *reply)
 	if (fault_is(fault, "html"))
 	{
 		reply->content_type = "text/html";
-		text_add(&reply->body, "<html><body>proxy says %d<br></body></html>", reply->status);
+		if (fault->text[0] != '\0')
+			text_add(&reply->body, "%s", fault->text);
+		else
+			text_add(&reply->body, "<html><body>proxy says %d<br></body></html>", reply->status);
 	}
 	else if (fault->code[0] != '\0')
 	{

@@ -41,6 +41,7 @@ change_config(const Request *request, Reply *reply)
 	set_long(request, "burst", &config.burst);
 	set_long(request, "list_lag_ms", &config.list_lag_ms);
 	set_long(request, "list_max", &config.list_max);
+	set_long(request, "reservation_s", &config.reservation_s);
 	set_long(request, "snatch_every", &config.snatch_every);
 	set_long(request, "snatch_count", &config.snatch_count);
 	set_flag(request, "enforce_limits", &config.enforce_limits);
@@ -171,6 +172,7 @@ reset_all(void)
 	callbacks_reset();
 	front_hang_up();
 	orders_reset();
+	reservations_reset();
 	subscriptions_reset();
 	inventory_reset();
 	faults_clear();

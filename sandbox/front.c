@@ -25,6 +25,7 @@ typedef struct Exchange
 	bool		answered;		/* the reply below is made */
 	bool		timed;			/* a timer will end its wait */
 	bool		may_gzip;
+	uint64_t	dripped;		/* how much of a dripping body may go out */
 	Reply		reply;
 } Exchange;
 
@@ -130,9 +131,18 @@ drip(void *arg, uint64_t position, char *buffer, size_t max)
 	(void) max;
 	if (position >= exchange->reply.body.len)
 		return MHD_CONTENT_READER_END_OF_STREAM;
-	buffer[0] = exchange->reply.body.data[position];
-	if (position > 0)
+
+	/*
+	 * A reader that suspends must give nothing: the library would go on to
+	 * send it, and could end the connection that is to be resumed later.
+	 */
+	if (position > exchange->dripped)
+	{
+		exchange->dripped = position;
 		make_wait(exchange, 1000);
+		return 0;
+	}
+	buffer[0] = exchange->reply.body.data[position];
 	return 1;
 }
 

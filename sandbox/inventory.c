@@ -226,6 +226,18 @@ inventory_each_ours(NumberVisitor visitor, void *arg)
 	free(ours);
 }
 
+/* How many of an exchange are available. */
+long
+inventory_stock(int npa, int nxx)
+{
+	Number		first = (Number) npa * 10000000 + (Number) nxx * 10000;
+	long		count = 0;
+
+	for (Number n = first; n < first + 10000; n++)
+		count += number_state(n) == NUMBER_AVAILABLE;
+	return count;
+}
+
 void
 inventory_reset(void)
 {

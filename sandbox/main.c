@@ -75,7 +75,7 @@ static const char help[] =
 "                                       per_minute, burst, open_inventory=on|off,\n"
 "                                       callback_auth=eager|challenge, gzip=on|off,\n"
 "                                       callbacks=on|off, list_lag_ms, list_max,\n"
-"                                       snatch_every, snatch_count, seed\n"
+"                                       snatch_every, snatch_count, reservation_s, seed\n"
 "  POST   /sandbox/faults?kind=...      class, method, path: which requests;\n"
 "                                       skip, count, probability, seed: how often\n"
 "                                       (default: always); status, delay_ms, code,\n"
@@ -229,7 +229,7 @@ config_reset(void)
 	{
 		.order_delay_ms = default_order_delay_ms,.toll_free_delay_ms = 5000,
 			.token_expires_in = 3600,.per_minute = 100,.burst = 800,.callbacks = true,
-			.list_max = 1000,.snatch_count = -1,.gzip = true,.seed = (long) options.seed
+			.list_max = 1000,.reservation_s = 14400,.snatch_count = -1,.gzip = true,.seed = (long) options.seed
 	};
 }
 
@@ -358,6 +358,7 @@ static void
 forget_everything(void)
 {
 	orders_reset();
+	reservations_reset();
 	subscriptions_reset();
 	inventory_reset();
 	faults_clear();

@@ -16,7 +16,15 @@
 #define QUANTITY_MAX 5000
 #define ID_LEN 36
 
-/* Rows of one page of a list, at most. */
+/* Changes of one order that its history keeps. */
+#define CHANGES_MAX 8
+
+typedef struct Change
+{
+	int64_t		at_us;
+	const char *status;
+	char		note[160];
+} Change;
 
 typedef struct Order
 {
@@ -43,6 +51,8 @@ typedef struct Order
 	int64_t		created_us;
 	int64_t		listed_us;		/* not in lists before */
 	int64_t		modified_us;
+	Change		changes[CHANGES_MAX];
+	int			change_count;
 } Order;
 
 static Order **orders;
@@ -71,7 +81,7 @@ find_order(const char *id, bool disconnect)
 	return orders[index];
 }
 
-static void
+void
 add_date(Text *out, const char *name, int64_t us)
 {
 	time_t		seconds = us / 1000000;
@@ -324,6 +334,67 @@ check_numbers(const Order *order, bool bad, const char **text)
 	return NULL;
 }
 
+/* The next ReservationId of a list; malloc'd, NULL: there is none. */
+static char *
+next_reservation(xmlNode **node)
+{
+	while (*node != NULL)
+	{
+		xmlNode    *this = *node;
+		xmlChar    *content;
+		char	   *id;
+
+		*node = this->next;
+		if (this->type != XML_ELEMENT_NODE)
+			continue;
+		content = xmlNodeGetContent(this);
+		id = copy_string((const char *) content);
+		xmlFree(content);
+		return id;
+	}
+	return NULL;
+}
+
+static xmlNode *
+first_reservation(xmlNode *type)
+{
+	xmlNode    *list = xml_child(type, "ReservationIdList");
+
+	return list ? list->children : NULL;
+}
+
+static const char *
+check_reservations(xmlNode *type, const char **text)
+{
+	xmlNode    *node = first_reservation(type);
+	bool		known = true;
+	char	   *id;
+
+	while ((id = next_reservation(&node)) != NULL)
+	{
+		known = known && reservation_exists(id);
+		free(id);
+	}
+	*text = known ? *text : "The reservation is not found";
+	return known ? NULL : "5043";
+}
+
+/* May the order have it, because it names the number's reservation? */
+static bool
+names_reservation_of(xmlNode *type, Number number)
+{
+	xmlNode    *node = first_reservation(type);
+	bool		found = false;
+	char	   *id;
+
+	while ((id = next_reservation(&node)) != NULL)
+	{
+		found = found || reservation_is_of(id, number);
+		free(id);
+	}
+	return found;
+}
+
 static bool
 is_known(const xmlNode *node)
 {
@@ -431,6 +502,8 @@ make_order(xmlNode *root, xmlNode *type, const char **code, const char **text)
 											  &order->requested, &bad);
 		order->quantity = order->requested_count;
 		*code = check_numbers(order, bad, text);
+		if (*code == NULL)
+			*code = check_reservations(type, text);
 	}
 	else
 	{
@@ -443,7 +516,7 @@ make_order(xmlNode *root, xmlNode *type, const char **code, const char **text)
 
 /* An explicit number is in flight from now on: another order for it gets 5218. */
 static void
-reserve_requested(Order *order, long index)
+reserve_requested(Order *order, long index, xmlNode *type)
 {
 	order->failed = calloc((size_t) order->requested_count + 1, sizeof(Number));
 	order->failed_codes = calloc((size_t) order->requested_count + 1, sizeof(char *));
@@ -452,7 +525,8 @@ reserve_requested(Order *order, long index)
 		Number		number = order->requested[i];
 		NumberState state = number_state(number);
 
-		if (state == NUMBER_AVAILABLE)
+		if (state == NUMBER_AVAILABLE ||
+			(state == NUMBER_RESERVED && names_reservation_of(type, number)))
 			number_set(number, NUMBER_IN_FLIGHT, index);
 		else
 		{
@@ -561,7 +635,7 @@ create_order(Request *request, Reply *reply)
 		add_type_echo(order, type);
 		if (fault_is(request->fault, "list_lag"))
 			order->listed_us += request->fault->delay_ms * 1000;
-		reserve_requested(order, order_count - 1);
+		reserve_requested(order, order_count - 1, type);
 		confirm_order(order, request->parts[1], reply);
 		schedule_order(order, order_count - 1, reply);
 	}
@@ -580,7 +654,7 @@ complete_number(Order *order, long index, Number number)
 }
 
 static void
-tell(const Order *order)
+tell(Order *order)
 {
 	bool		failed = strcmp(order->status, "FAILED") == 0;
 	const Number *numbers = failed ? order->requested : order->completed;
@@ -593,6 +667,14 @@ tell(const Order *order)
 	else
 		snprintf(message, sizeof(message), "Created a new number order for %ld number%s",
 				 order->completed_count, order->completed_count == 1 ? "" : "s");
+	if (order->change_count < CHANGES_MAX)
+	{
+		Change	   *change = &order->changes[order->change_count++];
+
+		change->at_us = order->modified_us;
+		change->status = order->status;
+		memcpy(change->note, message, sizeof(message));
+	}
 	notify_order(order->disconnect ? "disconnects" : "orders", order->id,
 				 order->customer_order_id, order->status, message, numbers, count,
 				 is_final(order));
@@ -611,8 +693,7 @@ run_explicit(Order *order, long index)
 			continue;
 		if (all || order->partial)
 			complete_number(order, index, number);
-		else
-			number_set(number, NUMBER_AVAILABLE, -1);
+		reservation_ordered(number, all || order->partial);
 	}
 	order->status = all ? "COMPLETE" : order->completed_count > 0 ? "PARTIAL" : "FAILED";
 	/* Without PartialAllowed one missing number fails them all. */
@@ -782,22 +863,15 @@ add_row(Text *out, const Order *order, const char *account)
 	text_add(out, "</OrderIdUserIdDate>");
 }
 
-static bool
-row_matches(const Order *order, bool disconnect, const char *label, const char *status,
-			long lag_ms)
-{
-	return order->disconnect == disconnect &&
-		order->listed_us <= now_us() - lag_ms * 1000 &&
-		(label == NULL || (order->customer_order_id && strcmp(order->customer_order_id, label) == 0)) &&
-		(status == NULL || strcasecmp(order->status, status) == 0);
-}
-
 typedef struct Listing
 {
 	bool		disconnect;
 	char	   *page;			/* id of the first row wanted, or "1" */
 	char	   *label;
 	char	   *status;
+	char	   *user;
+	int64_t		from_us;		/* created within */
+	int64_t		until_us;
 	long		size;
 	long		lag_ms;
 	Text		rows;
@@ -806,8 +880,33 @@ typedef struct Listing
 	const char *next;
 } Listing;
 
-static void
-read_listing(const Request *request, Listing *l)
+static bool
+row_matches(const Order *order, const Listing *l)
+{
+	return order->disconnect == l->disconnect &&
+		order->listed_us <= now_us() - l->lag_ms * 1000 &&
+		order->created_us >= l->from_us && order->created_us < l->until_us &&
+		(l->label == NULL || (order->customer_order_id && strcmp(order->customer_order_id, l->label) == 0)) &&
+		(l->user == NULL || strcmp(l->user, "sandbox") == 0) &&
+		(l->status == NULL || strcasecmp(order->status, l->status) == 0);
+}
+
+static bool
+status_known(const char *status)
+{
+	static const char *const known[] = {
+		"RECEIVED", "BACKORDERED", "COMPLETE", "PARTIAL", "FAILED"
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcasecmp(known[i], status) == 0)
+			return true;
+	return false;
+}
+
+/* Code and text of what is wrong with the query; NULL: nothing. */
+static const char *
+read_listing(const Request *request, Listing *l, const char **text)
 {
 	const Fault *fault = request->fault;
 
@@ -815,10 +914,15 @@ read_listing(const Request *request, Listing *l)
 	l->label = l->disconnect || fault_is(fault, "ignore_filter")
 		? NULL : parameter(request, "customerOrderId");
 	l->status = parameter(request, "status");
+	l->user = parameter(request, "userid");
 	l->size = parameter_int(request, "size", 300);
 	if (l->size < 1 || l->size > config.list_max)
 		l->size = config.list_max;
 	l->lag_ms = fault_is(fault, "list_lag") ? fault->delay_ms : config.list_lag_ms;
+	*text = "The status is invalid";
+	if (l->status != NULL && !status_known(l->status))
+		return "15518";
+	return days_refusal(request, &l->from_us, &l->until_us, text);
 }
 
 static void
@@ -828,7 +932,7 @@ collect_rows(Listing *l, const char *account)
 
 	for (long i = 0; i < order_count; i++)
 	{
-		if (!row_matches(orders[i], l->disconnect, l->label, l->status, l->lag_ms))
+		if (!row_matches(orders[i], l))
 			continue;
 		l->total++;
 		started = started || strcmp(orders[i]->id, l->page) == 0;
@@ -858,10 +962,14 @@ list_orders(Request *request, Reply *reply, bool disconnect)
 {
 	Listing		l = {.disconnect = disconnect};
 	const char *account = request->parts[1];
+	const char *text = NULL;
+	const char *code = read_listing(request, &l, &text);
 
-	read_listing(request, &l);
-	collect_rows(&l, account);
-	if (l.shown == 0)
+	if (code == NULL)
+		collect_rows(&l, account);
+	if (code != NULL)
+		reply_error(reply, 400, "ResponseSelectWrapper", code, text);
+	else if (l.shown == 0)
 		reply->status = 204;
 	else
 	{
@@ -878,6 +986,7 @@ list_orders(Request *request, Reply *reply, bool disconnect)
 	free(l.page);
 	free(l.label);
 	free(l.status);
+	free(l.user);
 }
 
 static void
@@ -908,14 +1017,21 @@ change_order(Order *order, Request *request, Reply *reply)
 	xmlFreeDoc(doc);
 }
 
+/* Empty as long as the order was only taken in. */
 static void
 read_history(const Order *order, Text *out)
 {
-	text_add(out, "<OrderHistoryWrapper><OrderHistory>");
-	add_date(out, "OrderDate", order->modified_us);
-	text_element(out, "Author", "sandbox");
-	text_element(out, "Status", order->status);
-	text_add(out, "</OrderHistory></OrderHistoryWrapper>");
+	text_add(out, "<OrderHistoryWrapper>");
+	for (int i = 0; i < order->change_count; i++)
+	{
+		text_add(out, "<OrderHistory>");
+		add_date(out, "OrderDate", order->changes[i].at_us);
+		text_element(out, "Note", order->changes[i].note);
+		text_element(out, "Author", "sandbox");
+		text_element(out, "Status", order->changes[i].status);
+		text_add(out, "</OrderHistory>");
+	}
+	text_add(out, "</OrderHistoryWrapper>");
 }
 
 static void
@@ -1055,6 +1171,11 @@ disconnects_answer(Request *request, Reply *reply)
 		return;
 	}
 	order = find_order(request->parts[3], true);
+	if (order != NULL && request->part_count > 4)
+	{
+		reply->status = 404;
+		return;
+	}
 	if (order == NULL)
 	{
 		reply_error(reply, 404, "DisconnectTelephoneNumberOrderResponse", "5035", "The order is not found");
@@ -1074,119 +1195,22 @@ disconnects_answer(Request *request, Reply *reply)
 	text_add(&reply->body, "</DisconnectedTelephoneNumberList></DisconnectTelephoneNumberOrderResponse>");
 }
 
-/* --- numbers --- */
-
-/* Of any number, whoever has it. */
-static void
-rate_center_answer(const Request *request, Reply *reply)
+/* What the pages about numbers say of the order that has one. */
+bool
+order_facts(long index, OrderFacts *facts)
 {
-	Number		number;
-	const Block *block = number_parse(request->parts[1], &number) ? block_of(number) : NULL;
+	const Order *order;
 
-	if (block == NULL || block->rate_center == NULL)
+	if (index < 0 || index >= order_count)
+		return false;
+	order = orders[index];
+	*facts = (OrderFacts)
 	{
-		reply_error(reply, 404, "TelephoneNumberResponse", "15506",
-					"The telephone number does not exist");
-		return;
-	}
-	text_add(&reply->body, "<TelephoneNumberResponse><TelephoneNumberDetails>");
-	text_element(&reply->body, "State", block->state);
-	text_element(&reply->body, "RateCenter", block->rate_center);
-	text_add(&reply->body, "</TelephoneNumberDetails></TelephoneNumberResponse>");
-}
-
-void
-tns_answer(Request *request, Reply *reply)
-{
-	Number		number;
-	long		index;
-
-	if (request->part_count == 3 && strcasecmp(request->parts[2], "ratecenter") == 0)
-	{
-		rate_center_answer(request, reply);
-		return;
-	}
-	if (request->part_count < 2 || !number_parse(request->parts[1], &number) ||
-		(number_state(number) != NUMBER_OURS && number_state(number) != NUMBER_AGING))
-	{
-		reply_error(reply, 404, "TelephoneNumberResponse", "15610",
-					"The telephone number is not found on your accounts");
-		return;
-	}
-	index = number_order(number);
-	text_add(&reply->body, "<TelephoneNumberResponse><TelephoneNumber>%llu</TelephoneNumber>",
-			 (unsigned long long) number);
-	text_element(&reply->body, "Status",
-				 number_state(number) == NUMBER_OURS ? "Inservice" : "Aging");
-	if (index >= 0)
-	{
-		add_date(&reply->body, "OrderCreateDate", orders[index]->created_us);
-		text_element(&reply->body, "OrderId", orders[index]->id);
-		text_element(&reply->body, "OrderType", orders[index]->disconnect
-					 ? "DISCONNECT_ORDER" : "NEW_NUMBER_ORDER");
-		text_element(&reply->body, "SiteId", orders[index]->site ? orders[index]->site : "743");
-	}
-	text_element(&reply->body, "AccountId", options.account ? options.account : "9900000");
-	text_add(&reply->body, "</TelephoneNumberResponse>");
-}
-
-typedef struct Page
-{
-	Text		rows;
-	Number		from;
-	long		size;
-	long		shown;
-	long		total;
-	Number		next;
-} Page;
-
-static void
-add_to_page(Number number, void *arg)
-{
-	Page	   *page = arg;
-
-	page->total++;
-	if (number < page->from)
-		return;
-	if (page->shown == page->size)
-	{
-		if (page->next == 0)
-			page->next = number;
-		return;
-	}
-	text_add(&page->rows, "<TelephoneNumber>%llu</TelephoneNumber>", (unsigned long long) number);
-	page->shown++;
-}
-
-void
-inservice_answer(Request *request, Reply *reply)
-{
-	Page		page = {.size = parameter_int(request, "size", 300)};
-	char	   *from = parameter(request, "page");
-	Number		number;
-
-	if (request->part_count == 4 && number_parse(request->parts[3], &number))
-	{
-		reply->status = number_state(number) == NUMBER_OURS ? 200 : 404;
-		free(from);
-		return;
-	}
-	page.from = from ? strtoull(from, NULL, 10) : 0;
-	inventory_each_ours(add_to_page, &page);
-	if (page.total == 0)
-		reply->status = 204;
-	else
-	{
-		text_add(&reply->body, "<TNs><TotalCount>%ld</TotalCount><Links><first/>", page.total);
-		if (page.next != 0)
-			text_add(&reply->body,
-					 "<next>Link=&lt;https://dashboard.bandwidth.com:443/v1.0/accounts/%s/inserviceNumbers?page=%llu&amp;size=%ld&gt;;rel=\"next\";</next>",
-					 request->parts[1], (unsigned long long) page.next, page.size);
-		text_add(&reply->body, "</Links><TelephoneNumbers><Count>%ld</Count>%s</TelephoneNumbers></TNs>",
-				 page.shown, page.rows.data ? page.rows.data : "");
-	}
-	text_free(&page.rows);
-	free(from);
+		.id = order->id,.site = order->site ? order->site : "743",
+			.peer = order->peer ? order->peer : "546348",.disconnect = order->disconnect,
+			.created_us = order->created_us,.modified_us = order->modified_us
+	};
+	return true;
 }
 
 /* --- for control --- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 /* Criteria, as bits. */
 enum
@@ -188,5 +189,40 @@ search_refusal(const Request *request, const Criteria *criteria, const char **te
 		code = check_lca(request, given, text);
 	if (code == NULL)
 		code = check_options(request, given, text);
+	return code;
+}
+
+/* A day as YY-MM-DD or YYYY-MM-DD, in UTC. */
+static bool
+read_day(const char *text, int64_t *us)
+{
+	struct tm	tm = {0};
+	char	   *end = strptime(text, strcspn(text, "-") == 2 ? "%y-%m-%d" : "%Y-%m-%d", &tm);
+
+	*us = (int64_t) timegm(&tm) * 1000000;
+	return end != NULL && *end == '\0';
+}
+
+const char *
+days_refusal(const Request *request, int64_t *from_us, int64_t *until_us, const char **text)
+{
+	char	   *start = parameter(request, "startdate");
+	char	   *end = parameter(request, "enddate");
+	const char *code = NULL;
+
+	*from_us = 0;
+	*until_us = INT64_MAX;
+	if (start == NULL && end == NULL)
+		return NULL;
+	if (start == NULL || end == NULL)
+		code = "15508", *text = "startdate and enddate must come together";
+	else if (!read_day(start, from_us) || !read_day(end, until_us))
+		code = "1007", *text = "The date is invalid";
+	else if (*from_us > *until_us)
+		code = "15501", *text = "The start date is after the end date";
+	else
+		*until_us += INT64_C(86400000000);
+	free(start);
+	free(end);
 	return code;
 }

@@ -66,6 +66,7 @@ typedef struct Config
 								 * none */
 	long		snatch_count;	/* but no more than these; negative: any */
 	long		list_max;		/* rows of a page of orders, at the most */
+	long		reservation_s;	/* how long a number is kept */
 	bool		gzip;
 	long		seed;			/* of the faults to come */
 } Config;
@@ -199,6 +200,7 @@ typedef bool (*NumberFilter) (const Block *block, Number number, void *arg);
 long		inventory_find(NumberFilter filter, void *arg, long limit, Number *found);
 typedef void (*NumberVisitor) (Number number, void *arg);
 void		inventory_each_ours(NumberVisitor visitor, void *arg);
+long		inventory_stock(int npa, int nxx);
 void		inventory_reset(void);
 
 /* --- search.c --- */
@@ -231,6 +233,10 @@ bool		criteria_match(const Block *block, Number number, void *criteria);
 const char *search_refusal(const Request *request, const Criteria *criteria,
 						   const char **text);
 
+/* Of startdate and enddate; the same, and else the range that they mean. */
+const char *days_refusal(const Request *request, int64_t *from_us, int64_t *until_us,
+						 const char **text);
+
 /* --- orders.c --- */
 void		orders_answer(Request *request, Reply *reply);
 void		orders_reset(void);
@@ -239,8 +245,36 @@ void		orders_json(Text *out);
 long		orders_count(const char *status);
 const char *order_id(long index);
 void		disconnects_answer(Request *request, Reply *reply);
+void		add_date(Text *out, const char *name, int64_t us);
+
+/* An order, as far as the pages about numbers show it. */
+typedef struct OrderFacts
+{
+	const char *id;
+	const char *site;
+	const char *peer;
+	bool		disconnect;
+	int64_t		created_us;
+	int64_t		modified_us;
+} OrderFacts;
+
+bool		order_facts(long index, OrderFacts *facts); /* false: there is none */
+
+/* --- numbers.c --- */
 void		tns_answer(Request *request, Reply *reply);
-void		inservice_answer(Request *request, Reply *reply);
+
+/* "site": of which only; NULL: of the account */
+void		inservice_answer(Request *request, const char *site, Reply *reply);
+
+/* --- reservations.c --- */
+void		reservations_answer(Request *request, Reply *reply);
+void		number_reservation_answer(Number number, Reply *reply);
+void		reservations_reset(void);
+bool		reservation_exists(const char *id);
+bool		reservation_is_of(const char *id, Number number);
+
+/* An order for the number ended; it is used up, or the number is free again. */
+void		reservation_ordered(Number number, bool bought);
 
 /* --- pinning.c: certificates of callback servers --- */
 

@@ -238,6 +238,7 @@ answer_npanxx(Request *request, Reply *reply)
 {
 	char	   *area = parameter(request, "areaCode");
 	char	   *state = parameter(request, "state");
+	long		least = parameter_int(request, "quantity", 1);
 	int			rows = 0;
 	Text		list = {0};
 
@@ -248,13 +249,15 @@ answer_npanxx(Request *request, Reply *reply)
 		for (size_t i = 0; i < sizeof(npas) / sizeof(npas[0]); i++)
 		{
 			const Block *block = block_of((Number) npas[i] * 10000000 + (Number) nxx * 10000);
+			long		stock;
 
 			if (block == NULL || (area && atoi(area) != npas[i]) ||
-				(state && strcasecmp(state, block->state) != 0))
+				(state && strcasecmp(state, block->state) != 0) ||
+				(stock = inventory_stock(npas[i], nxx)) < least)
 				continue;
 			text_add(&list, "<AvailableNpaNxx><City>%s</City><Npa>%d</Npa><Nxx>%d</Nxx>"
-					 "<Quantity>10000</Quantity><State>%s</State></AvailableNpaNxx>",
-					 block->city, npas[i], nxx, block->state);
+					 "<Quantity>%ld</Quantity><State>%s</State></AvailableNpaNxx>",
+					 block->city, npas[i], nxx, stock, block->state);
 			rows++;
 		}
 	}

@@ -231,7 +231,7 @@ copy_files()
 	local name
 
 	mkdir -p "$work/files/expected" "$work/tmp"
-	for name in sql expected specs test examples bench script sandbox/test; do
+	for name in sql expected specs test examples bench contrib script sandbox/test; do
 		if [[ -d "$top/$name" ]]; then
 			mkdir -p "$work/files/$name"
 			cp -R "$top/$name/." "$work/files/$name/"

@@ -89,6 +89,56 @@ SELECT bw_search(lata => 'x');
 SELECT bw_search(toll_free_wildcard_pattern => '9**');
 SELECT bw_search('540551', server => 'nowhere');
 
+-- what the account has
+SELECT * FROM bw_sites();
+SELECT * FROM bw_sip_peers();
+SELECT * FROM bw_available_npanxx('540', quantity => 10000) WHERE npanxx = '540675';
+SELECT count(*) FROM bw_numbers(npanxx => '212999');
+SELECT count(*) FROM bw_number('2129990000');
+SELECT count(*) FROM bw_list_orders('nobody has this');
+SELECT count(*) FROM bw_list_orders('nobody has this', kind => 'disconnect');
+\set VERBOSITY default
+SELECT bw_numbers('91');
+SELECT bw_numbers(lata => '123456');
+SELECT bw_numbers(state => 'Virginia');
+SELECT bw_list_orders(status => 'LOST');
+SELECT bw_list_orders(kind => 'port');
+\set VERBOSITY terse
+SELECT bw_numbers(npanxx => '5405511');
+SELECT bw_numbers(rate_center => 'RALEIGH');
+SELECT bw_numbers(end_date => '2026-01-01');
+SELECT bw_numbers(start_date => '2026-01-02', end_date => '2026-01-01');
+SELECT bw_list_orders(start_date => '1999-12-31');
+SELECT bw_list_orders(start_date => '-infinity', end_date => 'infinity');
+SELECT bw_number(NULL);
+SELECT bw_number('12345');
+SELECT bw_sip_peers('');
+SELECT bw_sip_peers('1');
+SELECT bw_available_npanxx('91');
+SELECT bw_available_npanxx(state => '1');
+SELECT bw_available_npanxx('919', quantity => 0);
+SELECT bw_available_npanxx('203');
+SELECT bw_sites('nowhere');
+
+-- reservations
+SELECT telephone_number, expires_at BETWEEN now() + '3 h 50 min' AND now() + '4 h 10 min' AS four_hours,
+       bw_unreserve(reservation_id)
+  FROM bw_reserve('(212) 201-9999');
+SELECT count(*) FROM bw_reservation('2489');
+SELECT bw_unreserve('2489');
+SELECT bw_reserve(NULL);
+SELECT bw_reserve('12345');
+SELECT bw_reserve('2015550100');
+SELECT bw_reservation(NULL);
+SELECT bw_reservation('');
+SELECT bw_unreserve(NULL);
+BEGIN READ ONLY;
+SELECT bw_reserve('2122019999');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT bw_unreserve('2489');
+ROLLBACK;
+
 -- ordering: nothing of this is sent
 BEGIN;
 SELECT telephone_number, status FROM bw_order(ARRAY['5402278098', '(540) 227-0905']);
@@ -124,6 +174,7 @@ ROLLBACK;
 SELECT bw_cancel(0);
 SELECT bw_wait(0);
 SELECT bw_fetch_order(0);
+SELECT bw_order_history(0);
 SELECT bw_recheck(0);
 
 -- one's own open transaction

@@ -36,6 +36,7 @@
 #include "encoding.h"
 #include "order.h"
 #include "registry.h"
+#include "statistics.h"
 #include "xml.h"
 
 /* A token is renewed this long before it expires, as Bandwidth's SDKs do. */
@@ -66,6 +67,8 @@ struct BwCall
 	BwCallState state;
 	const BwAccount *account;
 	BwCallSpec	spec;
+	Oid			serverid;
+	TimestampTz sent_at;		/* its request, or the one for its token */
 	BwTokenKey	token_key;
 	char	   *token;			/* the one in use */
 	bool		renewed;		/* a refused token was replaced already */
@@ -104,6 +107,8 @@ static void token_reply(BwCall *call);
 static void wake_token_waiters(BwApi *api, const BwTokenKey *key,
 							   const BwOutcome *failure);
 static bool parse_token(const char *json, size_t len, TokenReply *reply);
+static void count(const BwCall *call, const BwHttpReply *reply,
+				  BwOutcomeKind outcome, const char *error);
 static void finish(BwCall *call);
 static void judge(BwCall *call);
 static void judge_status(BwOutcome *outcome, BwEndpointClass class);
@@ -155,6 +160,7 @@ bw_api_start(BwApi *api, MemoryContext owner, const BwAccount *account,
 	call->api = api;
 	call->cxt = cxt;
 	call->account = account;
+	call->serverid = account->server->serverid;
 	call->arg = arg;
 	call->spec = *spec;
 	call->spec.path = MemoryContextStrdup(cxt, spec->path);
@@ -181,6 +187,8 @@ call_guard(void *arg)
 	dlist_delete(&call->node);
 	if (call->state != CALL_FINISHED)
 		call->api->in_flight--;
+	if (call->state == CALL_RUNS || call->state == CALL_FETCHES_TOKEN)
+		count(call, NULL, BW_OUTCOME_UNKNOWN, "cancelled before the reply came");
 	/* Whoever waited for the token that this call was fetching starts over. */
 	if (call->state == CALL_FETCHES_TOKEN)
 	{
@@ -261,6 +269,7 @@ submit(BwCall *call, BwHttpRequest *request)
 	request->request_timeout_ms = server->request_timeout_ms;
 	request->proxy = server->proxy;
 	request->ca_file = server->ca_file;
+	call->sent_at = GetCurrentTimestamp();
 	call->transfer = bw_http_submit(call->api->http, request, call);
 }
 
@@ -356,6 +365,8 @@ transfer_finished(BwCall *call)
 	if (bw_http_reply(call->transfer)->status == 401 &&
 		call->token != NULL && !call->renewed)
 	{
+		count(call, bw_http_reply(call->transfer), BW_OUTCOME_UNAUTHORIZED,
+			  "the access token was refused");
 		bw_registry_token_drop(&call->token_key, call->token);
 		bw_http_release(call->transfer);
 		call->transfer = NULL;
@@ -365,7 +376,33 @@ transfer_finished(BwCall *call)
 		return;
 	}
 	judge(call);
+	count(call, call->outcome.reply, call->outcome.kind,
+		  call->outcome.code == NULL ? call->outcome.text
+		  : psprintf("%s: %s", call->outcome.code, call->outcome.text));
 	finish(call);
+}
+
+/* For the statistics.  No reply: the call was given up. */
+static void
+count(const BwCall *call, const BwHttpReply *reply, BwOutcomeKind outcome,
+	  const char *error)
+{
+	bool		token = call->state == CALL_FETCHES_TOKEN;
+	BwCallRecord record = {.server = call->serverid,
+		.class = token ? BW_CLASS_TOKEN : call->spec.class,
+		.outcome = outcome,
+		.again = !token && (call->renewed || call->spec.again),
+	.error = error};
+
+	if (reply != NULL)
+	{
+		record.bytes_sent = reply->bytes_sent;
+		record.bytes_received = reply->bytes_received;
+		record.elapsed_us = reply->elapsed_us;
+	}
+	else
+		record.elapsed_us = GetCurrentTimestamp() - call->sent_at;
+	bw_statistics_count(&record);
 }
 
 static void
@@ -391,6 +428,7 @@ token_reply(BwCall *call)
 		double		life = token.expires_in > 0 ? token.expires_in : TOKEN_DEFAULT_S;
 		double		good = life > 2 * TOKEN_EARLY_S ? life - TOKEN_EARLY_S : life / 2;
 
+		count(call, reply, BW_OUTCOME_DONE, NULL);
 		bw_registry_token_put(&call->token_key, token.access_token,
 							  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														  (int64) (good * 1000)));
@@ -413,6 +451,7 @@ token_reply(BwCall *call)
 		outcome->text = psprintf("No access token from %s: %s",
 								 call->account->server->token_url,
 								 reply->status / 100 == 2 ? "the reply holds none" : outcome->text);
+		count(call, reply, outcome->kind, outcome->text);
 
 		/*
 		 * Nor was it answered: whoever reads on must not take this for a

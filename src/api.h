@@ -44,17 +44,8 @@ typedef struct BwCallSpec
 	const char *path;			/* below base_url, from bw_api_path() */
 	const char *query;			/* without '?', NULL: none */
 	const char *body;			/* XML, NULL: none */
+	bool		again;			/* it failed before; for the statistics */
 } BwCallSpec;
-
-typedef enum BwOutcomeKind
-{
-	BW_OUTCOME_DONE,			/* 2xx */
-	BW_OUTCOME_REFUSED,			/* not executed: Bandwidth says why */
-	BW_OUTCOME_NOT_FOUND,		/* 404 without an error code */
-	BW_OUTCOME_UNAUTHORIZED,	/* not executed: 401, 403 */
-	BW_OUTCOME_LATER,			/* not executed: 429, or never reached it */
-	BW_OUTCOME_UNKNOWN			/* may have been executed */
-} BwOutcomeKind;
 
 typedef struct BwOutcome
 {

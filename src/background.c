@@ -17,6 +17,12 @@
 #include "background.h"
 
 void
+bw_background_name(const char *name)
+{
+	SetConfigOption("application_name", name, PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+void
 bw_background_settings(void)
 {
 	static const char *const settings[][2] = {

@@ -17,6 +17,7 @@
 #include "launcher.h"
 #include "registry.h"
 #include "removal.h"
+#include "statistics.h"
 
 PG_MODULE_MAGIC;
 
@@ -56,6 +57,7 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 	{
 		bw_registry_init();
+		bw_statistics_init();
 		bw_launcher_init();
 		bw_removal_init();
 	}

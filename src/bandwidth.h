@@ -2,7 +2,7 @@
  *
  * bandwidth.h
  *	  Words that every file of the extension shares: SQLSTATEs, endpoint
- *	  classes, settings.
+ *	  classes, outcomes, settings.
  *
  * src/bandwidth.h
  *-------------------------------------------------------------------------
@@ -46,6 +46,19 @@ typedef enum BwEndpointClass
 } BwEndpointClass;
 
 #define BW_CLASS_COUNT (BW_CLASS_OTHER + 1)
+
+/* How a call ended. */
+typedef enum BwOutcomeKind
+{
+	BW_OUTCOME_DONE,			/* 2xx */
+	BW_OUTCOME_REFUSED,			/* not executed: Bandwidth says why */
+	BW_OUTCOME_NOT_FOUND,		/* 404 without an error code */
+	BW_OUTCOME_UNAUTHORIZED,	/* not executed: 401, 403 */
+	BW_OUTCOME_LATER,			/* not executed: 429, or never reached it */
+	BW_OUTCOME_UNKNOWN			/* may have been executed */
+} BwOutcomeKind;
+
+#define BW_OUTCOME_COUNT (BW_OUTCOME_UNKNOWN + 1)
 
 /* Settings ("bandwidth.*"), defined in bandwidth.c. */
 extern bool bw_enabled;

@@ -20,6 +20,7 @@
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "utils/wait_event.h"
 
 /* CreateWaitEventSet() takes a resource owner from 17 on. */
 static inline WaitEventSet *
@@ -30,6 +31,19 @@ bw_create_wait_event_set(MemoryContext cxt, int nevents)
 #else
 	return CreateWaitEventSet(cxt, nevents);
 #endif
+}
+
+/* Wait events have names from 17 on; "known" keeps the number of one. */
+static inline uint32
+bw_wait_event(uint32 *known, const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*known == 0)
+		*known = WaitEventExtensionNew(name);
+#else
+	*known = PG_WAIT_EXTENSION;
+#endif
+	return *known;
 }
 
 /* JSON actions return a status from 16 on, void before. */
@@ -61,6 +75,17 @@ bw_init_materialized_srf(FunctionCallInfo fcinfo)
 	InitMaterializedSRF(fcinfo, 0);
 #else
 	SetSingleFuncCall(fcinfo, 0);
+#endif
+}
+
+/* The same for functions whose rows are of one column, and so no row type. */
+static inline void
+bw_init_materialized_column(FunctionCallInfo fcinfo)
+{
+#if PG_VERSION_NUM >= 160000
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+#else
+	SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED);
 #endif
 }
 

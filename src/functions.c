@@ -11,13 +11,21 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "registry.h"
-#include "store_orders.h"
+
+/* 2099-12-31, in days since 2000-01-01 */
+#define LAST_DAY 36524
 
 char *
 bw_arg_text(FunctionCallInfo fcinfo, int n)
@@ -29,6 +37,115 @@ int
 bw_arg_flag(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? -1 : PG_GETARG_BOOL(n) ? 1 : 0;
+}
+
+Datum
+bw_text_or_null(const char *text, bool *isnull)
+{
+	*isnull = (text == NULL || text[0] == '\0');
+	return *isnull ? (Datum) 0 : CStringGetTextDatum(bw_from_utf8(text));
+}
+
+Datum
+bw_int_or_null(const char *text, bool *isnull)
+{
+	char	   *end;
+	long		value = text ? strtol(text, &end, 10) : 0;
+
+	*isnull = (text == NULL || text[0] == '\0' || *end != '\0' ||
+			   value < 0 || value > INT_MAX);
+	return Int32GetDatum((int32) value);
+}
+
+Datum
+bw_date_or_null(const char *text, bool *isnull)
+{
+	TimestampTz at = bw_api_parse_date(text);
+
+	*isnull = TIMESTAMP_IS_NOBEGIN(at);
+	return TimestampTzGetDatum(at);
+}
+
+Datum
+bw_digits_or_null(const char *text, bool *isnull)
+{
+	BwNumber	number;
+	BwProblem	problem;
+
+	if (text != NULL && bw_number_parse(text, &number, &problem))
+		return bw_text_or_null(number.digits, isnull);
+	return bw_text_or_null(text, isnull);
+}
+
+void
+bw_arg_number(FunctionCallInfo fcinfo, int n, BwNumber *number)
+{
+	BwProblem	problem;
+
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("telephone_number must not be null")));
+	if (!bw_number_parse(bw_arg_text(fcinfo, n), number, &problem))
+		bw_problem_raise(&problem);
+}
+
+void
+bw_check_digits(const char *name, const char *value, int least, int most)
+{
+	int			len = value ? (int) strlen(value) : 0;
+
+	if (value == NULL ||
+		(len >= least && len <= most && (int) strspn(value, "0123456789") == len))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s: \"%s\"", name, value),
+			 least == most ? errdetail("It has %d digits.", most)
+			 : errdetail("It has %d to %d digits.", least, most)));
+}
+
+void
+bw_check_state(const char *state)
+{
+	if (state == NULL ||
+		(strlen(state) == 2 && isalpha((unsigned char) state[0]) &&
+		 isalpha((unsigned char) state[1])))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid state: \"%s\"", state),
+			 errdetail("A state or province has two letters.")));
+}
+
+/* Bandwidth takes years of two digits, and those of 2000 to 2099 for certain. */
+static TimestampTz
+start_of_day(DateADT day)
+{
+	if (day < 0 || day > LAST_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start_date and end_date must be within 2000-01-01 and 2099-12-31")));
+	return day * USECS_PER_DAY;
+}
+
+bool
+bw_arg_days(FunctionCallInfo fcinfo, int from, TimestampTz *start, TimestampTz *end)
+{
+	if (PG_ARGISNULL(from) && PG_ARGISNULL(from + 1))
+		return false;
+	if (PG_ARGISNULL(from))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("end_date needs start_date")));
+	*start = start_of_day(PG_GETARG_DATEADT(from));
+	*end = PG_ARGISNULL(from + 1) ? GetCurrentTimestamp() + USECS_PER_DAY
+		: start_of_day(PG_GETARG_DATEADT(from + 1));
+	if (*start > *end)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start_date is after end_date")));
+	return true;
 }
 
 void
@@ -141,4 +258,14 @@ bw_return_order(ReturnSetInfo *rsinfo, int64 id)
 		values[2] = CStringGetTextDatum(lines[i].status);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+}
+
+void
+bw_require_order_at_bandwidth(const BwOrderRow *order)
+{
+	if (order->bandwidth_order_id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("order " INT64_FORMAT " has no order at Bandwidth yet", order->id),
+				 errdetail("Its status is %s.", bw_order_status_name(order->status))));
 }

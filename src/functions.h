@@ -16,6 +16,7 @@
 #include "order.h"
 #include "place.h"
 #include "request.h"
+#include "store_orders.h"
 
 /* Argument "n" as a C string, NULL if it is null. */
 extern char *bw_arg_text(FunctionCallInfo fcinfo, int n);
@@ -25,6 +26,28 @@ extern int	bw_arg_flag(FunctionCallInfo fcinfo, int n);
 
 /* Raise a refused argument as an ERROR. */
 extern void bw_problem_raise(const BwProblem *problem) pg_attribute_noreturn();
+
+/* Bandwidth's texts as columns; absent and empty ones, and what is none, are null. */
+extern Datum bw_text_or_null(const char *text, bool *isnull);
+extern Datum bw_int_or_null(const char *text, bool *isnull);
+extern Datum bw_date_or_null(const char *text, bool *isnull);
+
+/* A telephone number as ten digits; others than North American as they came. */
+extern Datum bw_digits_or_null(const char *text, bool *isnull);
+
+/* Argument "n" as a telephone number; a null is refused. */
+extern void bw_arg_number(FunctionCallInfo fcinfo, int n, BwNumber *number);
+
+/* Refuse what is not of so many digits, or no state; NULL passes. */
+extern void bw_check_digits(const char *name, const char *value, int least, int most);
+extern void bw_check_state(const char *state);
+
+/*
+ * Arguments "from" and "from" + 1 as the days of a list's range, in UTC; false:
+ * none.  A range without an end goes on to tomorrow.
+ */
+extern bool bw_arg_days(FunctionCallInfo fcinfo, int from, TimestampTz *start,
+						TimestampTz *end);
 
 /*
  * Server by name (NULL: bandwidth.default_server) with the credentials of
@@ -45,6 +68,9 @@ extern void bw_return_order(ReturnSetInfo *rsinfo, int64 id);
 /* An error unless this CALL of "procedure" may commit; "why" it does. */
 extern void bw_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure,
 										const char *why);
+
+/* 55000 for an order that has none at Bandwidth. */
+extern void bw_require_order_at_bandwidth(const BwOrderRow *order);
 
 /* Warn that no worker serves this database, with the line to configure. */
 extern void bw_warn_without_worker(const char *consequence);

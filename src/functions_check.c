@@ -19,6 +19,7 @@
 #include "encoding.h"
 #include "functions.h"
 #include "registry.h"
+#include "statistics.h"
 #include "store.h"
 #include "store_operator.h"
 #include "store_orders.h"
@@ -27,6 +28,9 @@
 #include "store_timeline.h"
 #include "version.h"
 #include "xml.h"
+
+/* Longer than the worker waits before it tries again. */
+#define ERROR_FRESH_MS (10 * 60 * 1000)
 
 PG_FUNCTION_INFO_V1(bw_check);
 
@@ -57,6 +61,7 @@ static void check_pause(Check *check);
 static void check_attention(Check *check);
 static void check_lost(Check *check);
 static void check_version(Check *check);
+static void check_last_error(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
 static char *first_line_of_error(void);
@@ -92,6 +97,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check_pause(&check);
 	check_attention(&check);
 	check_lost(&check);
+	check_last_error(&check);
 	check_listener(&check);
 	check_subscribed(&check);
 	return (Datum) 0;
@@ -447,6 +453,32 @@ check_attention(Check *check)
 		 count == 0 ? "no order waits for a decision"
 		 : psprintf(INT64_FORMAT " orders wait for a decision", count),
 		 "Column \"attention\" of bw_open_orders says why; then bw_resolve() or bw_adopt().");
+}
+
+/*
+ * Of the worker, whichever server it was about.  What is wrong shows again and
+ * again: an error of the worker before this one, or of long ago, is history.
+ */
+static void
+check_last_error(Check *check)
+{
+	BwWorkerStatistics seen = {.succeeded_at = DT_NOBEGIN,.failed_at = DT_NOBEGIN};
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = DT_NOBEGIN;
+	int			pid;
+	bool		ok;
+
+	(void) bw_statistics_worker(&seen);
+	(void) bw_registry_worker_state(MyDatabaseId, &pid, &since);
+	ok = seen.failed_at <= seen.succeeded_at || seen.failed_at < since ||
+		TimestampDifferenceExceeds(seen.failed_at, now, ERROR_FRESH_MS);
+	line(check, "last error", ok,
+		 !ok ? psprintf("the last call or step failed at %s: %s",
+						timestamptz_to_str(seen.failed_at), seen.error)
+		 : TIMESTAMP_IS_NOBEGIN(seen.succeeded_at) ? "the worker has called nothing yet"
+		 : psprintf("the last call that succeeded was at %s",
+					timestamptz_to_str(seen.succeeded_at)),
+		 "The worker tries again by itself. bw_open_orders says what waits for that, bw_stat_requests how often calls fail, the server log has the rest.");
 }
 
 static void

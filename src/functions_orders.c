@@ -46,7 +46,6 @@ static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
 						   const char *consequence);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
-static Datum text_or_null(const char *text, bool *isnull);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 
 Datum
@@ -234,11 +233,7 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 	bw_store_enter(&scope);
 	order = bw_store_order(PG_GETARG_INT64(0), role);
 	bw_store_leave(&scope);
-	if (order->bandwidth_order_id == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("order " INT64_FORMAT " has no order at Bandwidth yet", order->id),
-				 errdetail("Its status is %s.", bw_order_status_name(order->status))));
+	bw_require_order_at_bandwidth(order);
 	account = bw_account(order->server, role);
 	spec.path = bw_api_path(account, bw_api_resource(order->kind), order->bandwidth_order_id);
 	call = bw_api_perform(account, &spec);
@@ -255,23 +250,23 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 	{
 		const BwReplyError *error = reply->errors.count > 0 ? &reply->errors.items[0] : NULL;
 
-		v[0] = text_or_null(order->bandwidth_order_id, &n[0]);
-		v[1] = text_or_null(reply->status, &n[1]);
-		v[2] = text_or_null(reply->customer_order_id, &n[2]);
-		v[3] = text_or_null(reply->name, &n[3]);
-		v[4] = text_or_null(reply->site_id, &n[4]);
-		v[5] = text_or_null(reply->peer_id, &n[5]);
+		v[0] = bw_text_or_null(order->bandwidth_order_id, &n[0]);
+		v[1] = bw_text_or_null(reply->status, &n[1]);
+		v[2] = bw_text_or_null(reply->customer_order_id, &n[2]);
+		v[3] = bw_text_or_null(reply->name, &n[3]);
+		v[4] = bw_text_or_null(reply->site_id, &n[4]);
+		v[5] = bw_text_or_null(reply->peer_id, &n[5]);
 		v[6] = Int64GetDatum(reply->completed_quantity);
 		n[6] = reply->completed_quantity < 0;
 		v[7] = Int64GetDatum(reply->failed_quantity);
 		n[7] = reply->failed_quantity < 0;
 		v[8] = texts_or_null(&reply->completed, &n[8]);
 		v[9] = texts_or_null(&reply->failed, &n[9]);
-		v[10] = text_or_null(error ? error->code : NULL, &n[10]);
-		v[11] = text_or_null(error ? error->text : NULL, &n[11]);
-		v[12] = text_or_null(reply->summary, &n[12]);
-		v[13] = text_or_null(reply->created, &n[13]);
-		v[14] = text_or_null(reply->completed_at, &n[14]);
+		v[10] = bw_text_or_null(error ? error->code : NULL, &n[10]);
+		v[11] = bw_text_or_null(error ? error->text : NULL, &n[11]);
+		v[12] = bw_text_or_null(reply->summary, &n[12]);
+		v[13] = bw_text_or_null(reply->created, &n[13]);
+		v[14] = bw_text_or_null(reply->completed_at, &n[14]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
 	}
 	PG_FINALLY();
@@ -281,13 +276,6 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	bw_call_release(call);
 	return (Datum) 0;
-}
-
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = (text == NULL);
-	return text ? CStringGetTextDatum(bw_from_utf8(text)) : (Datum) 0;
 }
 
 static Datum

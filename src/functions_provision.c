@@ -2,7 +2,7 @@
  *
  * functions_provision.c
  *	  The triggers that give a row a telephone number: bw_provision() on a
- *	  user's table, and two on bw_orders that belong to it.
+ *	  user's table, and one on bw_orders that belongs to it.
  *
  * src/functions_provision.c
  *-------------------------------------------------------------------------
@@ -24,7 +24,6 @@
 #include "store_provisions.h"
 
 PG_FUNCTION_INFO_V1(bw_provision);
-PG_FUNCTION_INFO_V1(bw_check_row);
 PG_FUNCTION_INFO_V1(bw_order_ended);
 
 static void require_trigger(FunctionCallInfo fcinfo, const char *name);
@@ -135,33 +134,6 @@ order_of(const TriggerData *trigger)
 		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), "id") == 0)
 			return DatumGetInt64(slot_getattr(row, i + 1, &isnull));
 	elog(ERROR, "bw_orders has no column \"id\"");
-}
-
-/*
- * Deferred, on bw_orders: the transaction that made the order ends.  Is the row
- * that it is for still there?  An order that came here with a dump was not made,
- * and is let alone.
- */
-Datum
-bw_check_row(PG_FUNCTION_ARGS)
-{
-	const BwRowRef *row;
-	BwStoreScope scope;
-	int64		id;
-
-	require_trigger(fcinfo, "bw_check_row");
-	id = order_of((TriggerData *) fcinfo->context);
-	row = bw_provision_made(id);
-	if (row == NULL || bw_store_row_is_there(row))
-		return PointerGetDatum(NULL);
-	bw_store_enter(&scope);
-	if (!bw_store_row_exists(row))
-	{
-		bw_store_end_provision(id);
-		(void) bw_store_cancel_order(id);
-	}
-	bw_store_leave(&scope);
-	return PointerGetDatum(NULL);
 }
 
 /* On bw_orders: the outcome of an order can be written into its row. */

@@ -11,12 +11,11 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "compat.h"
 #include "encoding.h"
 #include "functions.h"
-#include "xml.h"
+#include "pages.h"
 
 PG_FUNCTION_INFO_V1(bw_e164);
 PG_FUNCTION_INFO_V1(bw_ten_digits);
@@ -26,27 +25,14 @@ PG_FUNCTION_INFO_V1(bw_search);
 #define SEARCH_COLUMNS 8
 
 static void read_search_arguments(FunctionCallInfo fcinfo, BwSearch *search);
-static void return_rows(ReturnSetInfo *rsinfo, BwList *list,
-						const BwAccount *account);
-static void put_row(ReturnSetInfo *rsinfo, const BwRow *row);
-static Datum number_or_null(const char *text, bool *isnull);
-static void close_list(void *list);
-
-static void
-parse_number(const char *text, BwNumber *number)
-{
-	BwProblem	problem;
-
-	if (!bw_number_parse(text, number, &problem))
-		bw_problem_raise(&problem);
-}
+static void put_row(const BwRow *row, void *arg);
 
 Datum
 bw_e164(PG_FUNCTION_ARGS)
 {
 	BwNumber	number;
 
-	parse_number(text_to_cstring(PG_GETARG_TEXT_PP(0)), &number);
+	bw_arg_number(fcinfo, 0, &number);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("+1%s", number.digits)));
 }
 
@@ -55,50 +41,32 @@ bw_ten_digits(PG_FUNCTION_ARGS)
 {
 	BwNumber	number;
 
-	parse_number(text_to_cstring(PG_GETARG_TEXT_PP(0)), &number);
+	bw_arg_number(fcinfo, 0, &number);
 	PG_RETURN_TEXT_P(cstring_to_text(number.digits));
 }
 
-/*
- * GET /accounts/{id}/availableNumbers.
- *
- * Rows are read one by one, but none is returned before the document has
- * ended well: a reply that breaks off must not look like a short result.
- */
+/* GET /accounts/{id}/availableNumbers. */
 Datum
 bw_search(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	BwSearch	search;
 	BwProblem	problem;
 	BwAccount  *account;
-	BwCallSpec	spec = {.class = BW_CLASS_SEARCH,.method = "GET"};
-	BwCall	   *call;
-	const BwOutcome *outcome;
+	BwPages		pages = {.kind = BW_LIST_AVAILABLE_NUMBERS,
+		.what = "could not search for telephone numbers",
+	.subject = "the reply to the search"};
 
 	bw_init_materialized_srf(fcinfo);
 	read_search_arguments(fcinfo, &search);
 	if (!bw_search_check(&search, &problem))
 		bw_problem_raise(&problem);
-	account = bw_account(bw_arg_text(fcinfo, 17), GetUserId());
-	spec.path = bw_api_path(account, "availableNumbers", NULL);
+	pages.account = account = bw_account(bw_arg_text(fcinfo, 17), GetUserId());
+	pages.call.class = BW_CLASS_SEARCH;
+	pages.call.method = "GET";
+	pages.call.path = bw_api_path(account, "availableNumbers", NULL);
 	bw_criteria_to_utf8(&search);
-	spec.query = bw_api_search_query(&search);
-	call = bw_api_perform(account, &spec);
-	outcome = bw_call_outcome(call);
-	if (outcome->kind != BW_OUTCOME_DONE)
-		bw_outcome_raise(outcome, account, "could not search for telephone numbers");
-	/* The list of no numbers is a document too. */
-	if (outcome->reply->body_len == 0 && outcome->status != 204)
-		ereport(ERROR,
-				(errcode(ERRCODE_BW_BAD_REPLY),
-				 errmsg("could not read the reply to the search"),
-				 errdetail("The reply is empty.")));
-	return_rows(rsinfo,
-				bw_xml_list_open(BW_LIST_AVAILABLE_NUMBERS, outcome->reply->body,
-								 outcome->reply->body_len),
-				account);
-	bw_call_release(call);
+	pages.call.query = bw_api_search_query(&search);
+	bw_pages_read(&pages, put_row, fcinfo->resultinfo);
 	return (Datum) 0;
 }
 
@@ -126,88 +94,19 @@ read_search_arguments(FunctionCallInfo fcinfo, BwSearch *search)
 }
 
 static void
-close_list(void *list)
+put_row(const BwRow *row, void *arg)
 {
-	bw_xml_list_close(*(BwList **) list);
-}
+	ReturnSetInfo *rsinfo = arg;
+	Datum		v[SEARCH_COLUMNS];
+	bool		n[SEARCH_COLUMNS];
 
-static void
-return_rows(ReturnSetInfo *rsinfo, BwList *list, const BwAccount *account)
-{
-	struct
-	{
-		MemoryContextCallback guard;
-		BwList	   *list;
-	}		   *owned = palloc0(sizeof(*owned));
-	const BwReplyErrors *errors;
-	BwRow		row;
-	BwNext		next;
-
-	if (list == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	owned->list = list;
-	owned->guard.func = close_list;
-	owned->guard.arg = &owned->list;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->guard);
-
-	while ((next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
-	{
-		CHECK_FOR_INTERRUPTS();
-		put_row(rsinfo, &row);
-	}
-	if (next == BW_NEXT_ERROR)
-		ereport(ERROR,
-				(errcode(ERRCODE_BW_BAD_REPLY),
-				 errmsg("could not read the reply to the search"),
-				 errdetail("%s.", bw_xml_list_problem(list))));
-	errors = bw_xml_list_errors(list);
-	if (errors->count > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_BW_REFUSED),
-				 errmsg("%s: %s",
-						errors->items[0].code ? errors->items[0].code : "error",
-						errors->items[0].text ? errors->items[0].text : "search refused")));
-}
-
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = (text == NULL || text[0] == '\0');
-	return *isnull ? (Datum) 0 : CStringGetTextDatum(bw_from_utf8(text));
-}
-
-static Datum
-number_or_null(const char *text, bool *isnull)
-{
-	char	   *end;
-	long		value = text ? strtol(text, &end, 10) : 0;
-
-	*isnull = (text == NULL || text[0] == '\0' || *end != '\0' ||
-			   value < 0 || value > INT_MAX);
-	return Int32GetDatum((int32) value);
-}
-
-static void
-put_row(ReturnSetInfo *rsinfo, const BwRow *row)
-{
-	const char *tn = row->field[BW_FIELD_NUMBER];
-	Datum		values[SEARCH_COLUMNS];
-	bool		nulls[SEARCH_COLUMNS];
-	BwNumber	number;
-	BwProblem	problem;
-
-	if (tn == NULL)
-		return;
-	/* Numbers outside North America stay as they came. */
-	if (bw_number_parse(tn, &number, &problem))
-		tn = number.digits;
-	values[0] = text_or_null(tn, &nulls[0]);
-	values[1] = text_or_null(row->field[BW_FIELD_CITY], &nulls[1]);
-	values[2] = text_or_null(row->field[BW_FIELD_STATE], &nulls[2]);
-	values[3] = text_or_null(row->field[BW_FIELD_RATE_CENTER], &nulls[3]);
-	values[4] = text_or_null(row->field[BW_FIELD_LATA], &nulls[4]);
-	values[5] = number_or_null(row->field[BW_FIELD_TIER], &nulls[5]);
-	values[6] = number_or_null(row->field[BW_FIELD_VENDOR_ID], &nulls[6]);
-	values[7] = text_or_null(row->field[BW_FIELD_VENDOR_NAME], &nulls[7]);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	v[0] = bw_digits_or_null(row->field[BW_FIELD_NUMBER], &n[0]);
+	v[1] = bw_text_or_null(row->field[BW_FIELD_CITY], &n[1]);
+	v[2] = bw_text_or_null(row->field[BW_FIELD_STATE], &n[2]);
+	v[3] = bw_text_or_null(row->field[BW_FIELD_RATE_CENTER], &n[3]);
+	v[4] = bw_text_or_null(row->field[BW_FIELD_LATA], &n[4]);
+	v[5] = bw_int_or_null(row->field[BW_FIELD_TIER], &n[5]);
+	v[6] = bw_int_or_null(row->field[BW_FIELD_VENDOR_ID], &n[6]);
+	v[7] = bw_text_or_null(row->field[BW_FIELD_VENDOR_NAME], &n[7]);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
 }

@@ -18,11 +18,11 @@
 #include "compat.h"
 #include "encoding.h"
 #include "functions.h"
+#include "pages.h"
 #include "registry.h"
 #include "store.h"
 #include "store_orders.h"
 #include "store_subscriptions.h"
-#include "xml.h"
 
 PG_FUNCTION_INFO_V1(bw_subscribe);
 PG_FUNCTION_INFO_V1(bw_unsubscribe);
@@ -189,62 +189,37 @@ bw_rotate_callback_credentials(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(count);
 }
 
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = (text == NULL);
-	return text ? CStringGetTextDatum(bw_from_utf8(text)) : (Datum) 0;
-}
-
-Datum
-bw_list_subscriptions(PG_FUNCTION_ARGS)
+static void
+put_subscription(const BwRow *row, void *arg)
 {
 	static const BwField fields[SUBSCRIPTION_COLUMNS] = {BW_FIELD_ID,
 		BW_FIELD_ORDER_TYPE, BW_FIELD_EVENT_TYPE, BW_FIELD_ORDER_ID,
 		BW_FIELD_URL, BW_FIELD_EMAIL, BW_FIELD_EXPIRY, BW_FIELD_STATUS,
 	BW_FIELD_USERNAME, BW_FIELD_NUMBER_FORMAT};
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	BwCallSpec	spec = {.class = BW_CLASS_SUBSCRIPTION,.method = "GET"};
-	BwAccount  *account;
-	BwCall	   *call;
-	const BwOutcome *outcome;
-	BwList	   *list;
-	BwRow		row;
-	volatile BwNext next = BW_NEXT_END;
+	ReturnSetInfo *rsinfo = arg;
+	Datum		v[SUBSCRIPTION_COLUMNS];
+	bool		n[SUBSCRIPTION_COLUMNS];
+
+	for (int i = 0; i < SUBSCRIPTION_COLUMNS; i++)
+		v[i] = bw_text_or_null(row->field[fields[i]], &n[i]);
+	if (!n[6])
+		v[6] = Int64GetDatum(strtoll(row->field[BW_FIELD_EXPIRY], NULL, 10));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
+}
+
+Datum
+bw_list_subscriptions(PG_FUNCTION_ARGS)
+{
+	BwPages		pages = {.kind = BW_LIST_SUBSCRIPTIONS,
+		.what = "could not list subscriptions",
+		.subject = "the list of subscriptions",
+	.is_empty = bw_outcome_is_no_subscriptions};
 
 	bw_init_materialized_srf(fcinfo);
-	account = account_of_owner(bw_arg_text(fcinfo, 0));
-	spec.path = bw_api_path(account, "subscriptions", NULL);
-	call = bw_api_perform(account, &spec);
-	outcome = bw_call_outcome(call);
-	if (outcome->kind != BW_OUTCOME_DONE && !bw_outcome_is_no_subscriptions(outcome))
-		bw_outcome_raise(outcome, account, "could not list subscriptions");
-	list = bw_xml_list_open(BW_LIST_SUBSCRIPTIONS, outcome->reply->body,
-							outcome->kind == BW_OUTCOME_DONE ? outcome->reply->body_len : 0);
-	PG_TRY();
-	{
-		while (list != NULL && (next = bw_xml_list_next(list, &row)) == BW_NEXT_ROW)
-		{
-			Datum		v[SUBSCRIPTION_COLUMNS];
-			bool		n[SUBSCRIPTION_COLUMNS];
-
-			for (int i = 0; i < SUBSCRIPTION_COLUMNS; i++)
-				v[i] = text_or_null(row.field[fields[i]], &n[i]);
-			if (!n[6])
-				v[6] = Int64GetDatum(strtoll(row.field[BW_FIELD_EXPIRY], NULL, 10));
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
-		}
-		if (next == BW_NEXT_ERROR)
-			ereport(ERROR,
-					(errcode(ERRCODE_BW_BAD_REPLY),
-					 errmsg("could not read the list of subscriptions"),
-					 errdetail("%s.", bw_xml_list_problem(list))));
-	}
-	PG_FINALLY();
-	{
-		bw_xml_list_close(list);
-	}
-	PG_END_TRY();
-	bw_call_release(call);
+	pages.account = account_of_owner(bw_arg_text(fcinfo, 0));
+	pages.call.class = BW_CLASS_SUBSCRIPTION;
+	pages.call.method = "GET";
+	pages.call.path = bw_api_path(pages.account, "subscriptions", NULL);
+	bw_pages_read(&pages, put_subscription, fcinfo->resultinfo);
 	return (Datum) 0;
 }

@@ -117,6 +117,7 @@ static void
 wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 				BwOrderStatus *statuses)
 {
+	static uint32 wait_event = 0;
 	Oid			role = GetUserId();
 	int64		timeout_ms = (int64) timeout->time / 1000 +
 	((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
@@ -134,7 +135,8 @@ wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 			if (rest <= 0)
 				break;
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 Min(rest, LAP_MS), PG_WAIT_EXTENSION);
+							 Min(rest, LAP_MS),
+							 bw_wait_event(&wait_event, "BandwidthOrder"));
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}

@@ -496,6 +496,7 @@ transfer_guard(void *arg)
 void
 bw_http_wait(BwHttp *http, long timeout_ms)
 {
+	static uint32 wait_event = 0;
 	long		timer = bw_http_timeout_ms(http);
 	WaitEvent	event;
 
@@ -508,7 +509,8 @@ bw_http_wait(BwHttp *http, long timeout_ms)
 	}
 	if (timer >= 0)
 		timeout_ms = timeout_ms < 0 ? timer : Min(timeout_ms, timer);
-	if (WaitEventSetWait(http->wait_set, timeout_ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
+	if (WaitEventSetWait(http->wait_set, timeout_ms, &event, 1,
+						 bw_wait_event(&wait_event, "BandwidthReply")) > 0 &&
 		event.events & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();

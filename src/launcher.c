@@ -49,6 +49,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "background.h"
+#include "compat.h"
 #include "launcher.h"
 #include "registry.h"
 
@@ -71,6 +73,7 @@ static void settings_change(Oid database, Oid role);
 static void watch_objects(ObjectAccessType access, Oid class, Oid object,
 						  int sub, void *arg);
 static void at_transaction_end(XactEvent event, void *arg);
+static void say_what_is_awaited(bool complete);
 static List *list_databases(MemoryContext cxt);
 static bool start_workers(void);
 static bool start_worker(Oid database);
@@ -99,6 +102,7 @@ bw_launcher_init(void)
 void
 bw_launcher_main(Datum main_arg)
 {
+	static uint32 wait_event = 0;
 	TimestampTz rescan_at = 0;
 	bool		complete = true;
 
@@ -106,6 +110,7 @@ bw_launcher_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	bw_background_name("bandwidth launcher");
 	bw_registry_launcher_enter();
 
 	for (;;)
@@ -120,9 +125,10 @@ bw_launcher_main(Datum main_arg)
 		}
 		if (bw_enabled)
 			complete = start_workers();
+		say_what_is_awaited(complete);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 complete || !bw_enabled ? RESCAN_MS : RETRY_MS,
-						 PG_WAIT_EXTENSION);
+						 bw_wait_event(&wait_event, "BandwidthLauncherMain"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -132,6 +138,14 @@ bw_launcher_main(Datum main_arg)
 			rescan_at = 0;
 		}
 	}
+}
+
+static void
+say_what_is_awaited(bool complete)
+{
+	pgstat_report_activity(STATE_IDLE, !bw_enabled ? "waiting for bandwidth.enabled = on"
+						   : complete ? "waiting for databases with the extension"
+						   : "waiting to start a worker again");
 }
 
 /* Databases that can be connected to; templates must stay free of sessions. */

@@ -7,6 +7,10 @@
  * with all that is needed to find it again, and the order is made in the same
  * transaction.  What follows when the order has ended is write_back.c's.
  *
+ * A row may be removed again by the transaction that inserted it.  That is looked
+ * at right before the commit, and not by a deferred trigger: another one may come
+ * after it, and SET CONSTRAINTS may call it early.
+ *
  * src/provision.c
  *-------------------------------------------------------------------------
  */
@@ -17,21 +21,27 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "provision.h"
 #include "registry.h"
+#include "request.h"
 #include "store.h"
+#include "store_orders.h"
 #include "store_provisions.h"
 
 /* An order of this transaction, until it ends. */
 typedef struct Made
 {
 	int64		order_id;		/* hash key; must be first */
+	Oid			role;			/* who ordered */
 	BwRowRef	row;
 } Made;
 
@@ -54,7 +64,12 @@ static void add_to_key(StringInfo key, const BwProvisionRule *rule, int i,
 					   const char *value, Oid type);
 static void remember(const BwProvision *provision);
 static HTAB *create_memory(void);
-static void forget(XactEvent event, void *arg);
+static BwRowRef copy_row(const BwRowRef *row);
+static void at_transaction_end(XactEvent event, void *arg);
+static void cancel_orders_of_nothing(void);
+static void cancel_unless_exists(const Made *entry);
+static bool says_complete(const BwProvisionRule *rule, TupleTableSlot *row);
+static bool is_bought(const BwProvision *provision, int64 *order_id);
 static int64 place(const BwProvisionRule *rule, TupleTableSlot *row,
 				   const BwProvision *provision);
 
@@ -74,9 +89,6 @@ bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row)
 	provision.order_id = place(rule, row, &provision);
 	if (provision.order_id != 0)
 		remember(&provision);
-	else
-		ereport(NOTICE,
-				(errmsg("no number is ordered: the row waits for an order already")));
 	error_context_stack = context.previous;
 }
 
@@ -101,11 +113,16 @@ read_row(const BwProvisionRule *rule, TupleTableSlot *row, BwProvision *provisio
 	provision->row.key_count = rule->key_count;
 	provision->row.key_columns = rule->target_key;
 	provision->row.key_values = palloc(sizeof(char *) * rule->key_count);
+	provision->row.key_types = palloc(sizeof(Oid) * rule->key_count);
+	provision->row.key_datums = palloc(sizeof(Datum) * rule->key_count);
 	for (int i = 0; i < rule->key_count; i++)
 	{
 		AttrNumber	column = rule->source_key[i];
 		Oid			type = TupleDescAttr(row->tts_tupleDescriptor, column - 1)->atttypid;
+		bool		isnull;
 
+		provision->row.key_types[i] = type;
+		provision->row.key_datums[i] = slot_getattr(row, column, &isnull);
 		if (level == 0 && !is_plain(type))
 			level = set_plain_formats();
 		provision->row.key_values[i] = column_text(row, column);
@@ -198,12 +215,13 @@ add_to_key(StringInfo key, const BwProvisionRule *rule, int i, const char *value
 		escape_json(key, value);
 }
 
-/* Returns the order's id; 0: the row waits for one already. */
+/* Returns the order's id; 0: the row needs none, as was said. */
 static int64
 place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provision)
 {
 	BwSearchOrder wanted = {.server = bw_config_server(rule->server),.for_row = provision};
 	BwPlaced	placed;
+	int64		before;
 
 	bw_config_check_usage(wanted.server, GetUserId());
 	bw_criteria_init(&wanted.criteria);
@@ -222,6 +240,13 @@ place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provi
 	}
 	if (provision->number_before == NULL)
 		bw_place_search_order(&wanted, &placed);
+	else if (says_complete(rule, row) && is_bought(provision, &before))
+	{
+		ereport(NOTICE,
+				(errmsg("no number is ordered: %s was bought for this table already, by order " INT64_FORMAT,
+						provision->number_before, before)));
+		return 0;
+	}
 	else
 	{
 		const char *number = provision->number_before;
@@ -230,29 +255,82 @@ place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provi
 
 		bw_place_numbers_order(&exact, &placed);
 	}
+	if (placed.id == 0)
+		ereport(NOTICE,
+				(errmsg("no number is ordered: the row waits for an order already")));
 	return placed.id;
 }
 
-/* For bw_check_row, which then has nothing to read. */
+static bool
+says_complete(const BwProvisionRule *rule, TupleTableSlot *row)
+{
+	AttrNumber	column;
+	char	   *status;
+
+	if (rule->status_column == InvalidAttrNumber)
+		return false;
+	column = get_attnum(RelationGetRelid(rule->source),
+						get_attname(rule->target, rule->status_column, false));
+	status = column_text(row, column);
+	return status != NULL &&
+		strcmp(status, bw_order_status_name(BW_ORDER_COMPLETE)) == 0;
+}
+
+/*
+ * A row that moves to another partition is inserted there, and one that was
+ * saved elsewhere may come back: with its number.
+ */
+static bool
+is_bought(const BwProvision *provision, int64 *order_id)
+{
+	BwNumber	number;
+	BwProblem	problem;
+	BwStoreScope scope;
+
+	if (!bw_number_parse(provision->number_before, &number, &problem))
+		return false;			/* the order will say so */
+	bw_store_enter(&scope);
+	*order_id = bw_store_bought_for(provision->table, number.digits);
+	bw_store_leave(&scope);
+	return *order_id != 0;
+}
+
+/* For the end of the transaction. */
 static void
 remember(const BwProvision *provision)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	const BwRowRef *row = &provision->row;
 	Made	   *entry;
 
 	if (made == NULL)
 		made = create_memory();
 	entry = hash_search(made, &provision->order_id, HASH_ENTER, NULL);
-	entry->row = *row;
-	entry->row.key_columns = palloc(sizeof(AttrNumber) * row->key_count);
-	entry->row.key_values = palloc(sizeof(char *) * row->key_count);
+	entry->role = GetUserId();
+	entry->row = copy_row(&provision->row);
+	MemoryContextSwitchTo(old);
+}
+
+static BwRowRef
+copy_row(const BwRowRef *row)
+{
+	BwRowRef	copy = *row;
+
+	copy.key_columns = palloc(sizeof(AttrNumber) * row->key_count);
+	copy.key_values = palloc(sizeof(char *) * row->key_count);
+	copy.key_types = palloc(sizeof(Oid) * row->key_count);
+	copy.key_datums = palloc(sizeof(Datum) * row->key_count);
 	for (int i = 0; i < row->key_count; i++)
 	{
-		entry->row.key_columns[i] = row->key_columns[i];
-		entry->row.key_values[i] = pstrdup(row->key_values[i]);
+		int16		length;
+		bool		by_value;
+
+		get_typlenbyval(row->key_types[i], &length, &by_value);
+		copy.key_columns[i] = row->key_columns[i];
+		copy.key_values[i] = pstrdup(row->key_values[i]);
+		copy.key_types[i] = row->key_types[i];
+		copy.key_datums[i] = datumCopy(row->key_datums[i], by_value, length);
 	}
-	MemoryContextSwitchTo(old);
+	return copy;
 }
 
 static HTAB *
@@ -263,24 +341,53 @@ create_memory(void)
 	.hcxt = TopTransactionContext};
 
 	if (!registered)
-		RegisterXactCallback(forget, NULL);
+		RegisterXactCallback(at_transaction_end, NULL);
 	registered = true;
 	return hash_create("orders for rows", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 static void
-forget(XactEvent event, void *arg)
+at_transaction_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
+	if (made == NULL)
+		return;
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		cancel_orders_of_nothing();
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+			 event == XACT_EVENT_PREPARE)
 		made = NULL;
 }
 
-const BwRowRef *
-bw_provision_made(int64 order_id)
+/*
+ * No trigger can be put off from here on: a user's code that tries is stopped by
+ * being security-restricted (bw_store_row_exists).
+ */
+static void
+cancel_orders_of_nothing(void)
 {
-	Made	   *entry = made == NULL ? NULL
-	: hash_search(made, &order_id, HASH_FIND, NULL);
+	HASH_SEQ_STATUS all;
+	Made	   *entry;
 
-	return entry == NULL ? NULL : &entry->row;
+	CommandCounterIncrement();
+	hash_seq_init(&all, made);
+	while ((entry = hash_seq_search(&all)) != NULL)
+		if (!bw_store_row_is_there(&entry->row))
+			cancel_unless_exists(entry);
+}
+
+static void
+cancel_unless_exists(const Made *entry)
+{
+	BwStoreScope scope;
+
+	/* The statement that ran last has taken its own along. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	bw_store_enter(&scope);
+	if (!bw_store_row_exists(&entry->row, entry->role))
+	{
+		bw_store_end_provision(entry->order_id);
+		(void) bw_store_cancel_order(entry->order_id);
+	}
+	bw_store_leave(&scope);
+	PopActiveSnapshot();
 }

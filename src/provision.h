@@ -19,14 +19,9 @@
 /*
  * Order a number for a row, in the name of the current role: the one that the
  * row names, or one by the rule's criteria.  Nothing if the row waits for an
- * order already.  Raises what bw_order() and bw_order_search() raise.
+ * order already, or names a number that was bought for its table.  If the row is
+ * gone when the transaction ends, the order is cancelled.  Raises what bw_order() and bw_order_search() raise.
  */
 extern void bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row);
-
-/*
- * The row that this transaction made an order for; NULL: it was another one, or
- * for no row.
- */
-extern const BwRowRef *bw_provision_made(int64 order_id);
 
 #endif							/* BW_PROVISION_H */

@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -103,6 +104,11 @@ bw_provision_rule(const Trigger *trigger, Relation source)
 	rule->target_name =
 		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(target)),
 								   RelationGetRelationName(target));
+	if (target->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is temporary", RelationGetRelationName(target)),
+				 errdetail("bw_provision() has the outcome of an order written by another session, which cannot reach the table.")));
 	read_key(rule, target);
 	if (trigger->tgnargs % 2 != 0)
 		ereport(ERROR,

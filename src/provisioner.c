@@ -40,6 +40,7 @@
 #include "utils/timestamp.h"
 
 #include "background.h"
+#include "compat.h"
 #include "provisioner.h"
 #include "store.h"
 #include "store_orders.h"
@@ -63,6 +64,7 @@ static TimestampTz next_due;
 
 static void start(Oid database);
 static void end_process(void);
+static void give_up(const char *error) pg_attribute_noreturn();
 static bool run(Step step, BwProvision *provision, char **error);
 static void claim(BwProvision *provision);
 static void write_one(BwProvision *provision);
@@ -90,9 +92,8 @@ bw_provisioner_main(Datum main_arg)
 		CHECK_FOR_INTERRUPTS();
 		claimed = NULL;
 		next_due = DT_NOEND;
-		/* It cannot even look: the worker starts another one. */
 		if (!run(claim, NULL, &error))
-			proc_exit(1);
+			give_up(error);
 		if (claimed != NULL)
 		{
 			write_one(claimed);
@@ -115,7 +116,7 @@ start(Oid database)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	bw_background_settings();
 	RegisterTimeout(USER_TIMEOUT, end_process);
-	pgstat_report_appname("bandwidth provisioner");
+	bw_background_name("bandwidth provisioner");
 	StartTransactionCommand();
 	serve = bw_store_installed();
 	CommitTransactionCommand();
@@ -133,6 +134,15 @@ static void
 end_process(void)
 {
 	die(SIGTERM);
+}
+
+/* It cannot even look: the worker starts another one. */
+static void
+give_up(const char *error)
+{
+	ereport(LOG,
+			(errmsg("could not look for outcomes to be written into rows: %s", error)));
+	proc_exit(1);
 }
 
 /* In a transaction; false: it failed, "error" says why. */
@@ -189,6 +199,7 @@ claim(BwProvision *provision)
 static void
 write_one(BwProvision *provision)
 {
+	TimestampTz began = GetCurrentTimestamp();
 	char	   *error = NULL;
 	bool		done;
 
@@ -199,18 +210,20 @@ write_one(BwProvision *provision)
 	disable_timeout(USER_TIMEOUT, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	LockReleaseSession(USER_LOCKMETHOD);
+	provision->held_up = TimestampDifferenceExceeds(began, GetCurrentTimestamp(),
+													bw_write_back_timeout_ms / 10);
 	if (!done)
 	{
 		if (provision->write_back_error == NULL ||
 			strcmp(provision->write_back_error, error) != 0)
 			ereport(LOG,
 					(errmsg("could not write the outcome of order " INT64_FORMAT " into its row: %s",
-							provision->order_id, error)));
+							provision->order_id, error),
+					 errhint("Put right what the error names: the row is tried again, later and later, and bw_open_orders says when.")));
 		provision->write_back_error = error;
 		(void) run(note_failure, provision, &error);
 	}
 	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 static void
@@ -227,21 +240,24 @@ note_failure(BwProvision *provision)
 							  BACK_OFF_MAX_MS);
 
 	bw_store_write_back_failed(provision->order_id, provision->write_back_error,
-							   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms));
+							   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms),
+							   provision->held_up);
 }
 
 /* False: there was nothing to do for a long time. */
 static bool
 wait_for_work(TimestampTz idle_since)
 {
+	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = TimestampTzPlusMilliseconds(idle_since, IDLE_MS);
 
 	if (until <= now)
 		return false;
+	pgstat_report_activity(STATE_IDLE, "waiting for outcomes of orders");
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 TimestampDifferenceMilliseconds(now, Max(now, Min(until, next_due))),
-					 PG_WAIT_EXTENSION);
+					 bw_wait_event(&wait_event, "BandwidthProvisionerMain"));
 	ResetLatch(MyLatch);
 	if (ConfigReloadPending)
 	{

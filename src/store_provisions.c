@@ -50,17 +50,24 @@ static BwStatement write_back_due = {
 	.argtypes = {INT8OID}
 };
 
-/* Rows of a copy of the database are nobody's to write. */
+/*
+ * Whatever a try does to the process that makes it, it is known which tables
+ * held one up: theirs come last, however many they are.
+ */
 static BwStatement next_write_back = {
 	.text =
-	"WITH due AS MATERIALIZED ("
-	" SELECT order_id FROM bw_provisions WHERE due_at <= now()"
-	"  ORDER BY due_at LIMIT 1"
-	" FOR NO KEY UPDATE SKIP LOCKED),"
+	"WITH next AS MATERIALIZED ("
+	" SELECT coalesce("
+	"         (SELECT order_id FROM bw_provisions"
+	"           WHERE due_at <= now() AND relation NOT IN"
+	"                 (SELECT relation FROM bw_provisions WHERE held_up)"
+	"           ORDER BY due_at LIMIT 1),"
+	"         (SELECT order_id FROM bw_provisions WHERE due_at <= now()"
+	"           ORDER BY due_at LIMIT 1)) AS order_id),"
 	"p AS ("
 	" UPDATE bw_provisions AS p"
-	"    SET due_at = now() + $1 * interval '1 ms', tries = p.tries + 1"
-	"   FROM due WHERE p.order_id = due.order_id"
+	"    SET due_at = now() + $1 * interval '1 ms', tries = p.tries + 1, held_up = true"
+	"   FROM next WHERE p.order_id = next.order_id"
 	" RETURNING p.*)"
 	"SELECT " PROVISION_COLUMNS
 	"  FROM p JOIN bw_orders AS o ON o.id = p.order_id",
@@ -85,11 +92,22 @@ static BwStatement written_back = {
 
 static BwStatement write_back_failed = {
 	.text =
-	"WITH p AS (UPDATE bw_provisions SET due_at = $3 WHERE order_id = $1)"
+	"WITH p AS (UPDATE bw_provisions SET due_at = $3, held_up = $4 WHERE order_id = $1)"
 	"UPDATE bw_orders SET write_back_error = $2"
 	" WHERE id = $1 AND write_back_error IS DISTINCT FROM $2",
-	.nargs = 3,
-	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID}
+	.nargs = 4,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID}
+};
+
+/* What was last bought or given back under this number? */
+static BwStatement bought_for = {
+	.text =
+	"SELECT CASE WHEN o.kind = 'order' AND o.for_table = $1 THEN o.id END"
+	"  FROM bw_order_numbers AS n JOIN bw_orders AS o ON o.id = n.order_id"
+	" WHERE n.telephone_number = $2 AND n.status = 'COMPLETE'"
+	" ORDER BY o.id DESC LIMIT 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
 };
 
 static AttrNumber *
@@ -198,10 +216,19 @@ bw_store_written_back(int64 order_id, const char *why_not)
 }
 
 void
-bw_store_write_back_failed(int64 order_id, const char *error, TimestampTz again_at)
+bw_store_write_back_failed(int64 order_id, const char *error, TimestampTz again_at,
+						   bool held_up)
 {
-	Datum		v[3] = {Int64GetDatum(order_id), CStringGetTextDatum(error),
-	TimestampTzGetDatum(again_at)};
+	Datum		v[4] = {Int64GetDatum(order_id), CStringGetTextDatum(error),
+	TimestampTzGetDatum(again_at), BoolGetDatum(held_up)};
 
 	bw_store_run(&write_back_failed, v, NULL);
+}
+
+int64
+bw_store_bought_for(const char *table, const char *number)
+{
+	Datum		v[2] = {CStringGetTextDatum(table), CStringGetTextDatum(number)};
+
+	return bw_store_run(&bought_for, v, NULL) > 0 ? bw_store_int64(0, 0) : 0;
 }

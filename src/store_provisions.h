@@ -33,6 +33,7 @@ typedef struct BwProvision
 	char	   *error;
 	char	   *write_back_error;	/* of the try before; NULL: none */
 	int			tries;
+	bool		held_up;		/* the last one took long */
 } BwProvision;
 
 /* That of an order, NULL: it is for no row, or was written back. */
@@ -54,8 +55,11 @@ extern TimestampTz bw_store_write_backs_due(void);
 /* Written, or not to be written for this reason. */
 extern void bw_store_written_back(int64 order_id, const char *why_not);
 
-/* To be tried again. */
+/* To be tried again; "held_up": it took so long that others come first. */
 extern void bw_store_write_back_failed(int64 order_id, const char *error,
-									   TimestampTz again_at);
+									   TimestampTz again_at, bool held_up);
+
+/* The order that bought this number for a row of this table; 0: there is none. */
+extern int64 bw_store_bought_for(const char *table, const char *number);
 
 #endif							/* BW_STORE_PROVISIONS_H */

@@ -37,7 +37,7 @@ typedef struct Draft
 } Draft;
 
 static bool find_by_index(Relation table, const BwRowRef *row);
-static bool is_same_key(Relation index, const BwRowRef *row);
+static bool is_same_key(Relation table, Relation index, const BwRowRef *row);
 static bool scan_index(Relation table, Relation index, const BwRowRef *row);
 static Datum read_value(Oid relation, AttrNumber column, const char *value, Oid *type);
 static void begin(Draft *draft, const char *verb, Oid relation);
@@ -62,7 +62,18 @@ bw_store_row_owner(const BwRowRef *row)
 }
 
 bool
-bw_store_row_exists(const BwRowRef *row)
+bw_store_has_column(Oid relation, AttrNumber column)
+{
+	HeapTuple	tuple = SearchSysCacheAttNum(relation, column);
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+bool
+bw_store_row_exists(const BwRowRef *row, Oid role)
 {
 	Oid			owner = bw_store_row_owner(row);
 	BwActor		before;
@@ -72,11 +83,13 @@ bw_store_row_exists(const BwRowRef *row)
 	if (!OidIsValid(owner))
 		return false;
 	for (int i = 0; i < row->key_count; i++)
-		if (get_attname(row->relation, row->key_columns[i], true) == NULL)
+		if (!bw_store_has_column(row->relation, row->key_columns[i]))
 			return false;
-	bw_store_act_as(&before, owner, SECURITY_NOFORCE_RLS);
+	bw_store_act_as(&before, role, SECURITY_RESTRICTED_OPERATION);
 	begin(&draft, "SELECT FROM", row->relation);
 	add_key(&draft, row);
+	bw_store_act_again(&before);
+	bw_store_act_as(&before, owner, SECURITY_NOFORCE_RLS);
 	exists = run(&draft) > 0;
 	bw_store_act_again(&before);
 	return exists;
@@ -85,19 +98,12 @@ bw_store_row_exists(const BwRowRef *row)
 bool
 bw_store_row_is_there(const BwRowRef *row)
 {
-	Oid			user;
-	int			security_context;
 	Relation	table = try_table_open(row->relation, AccessShareLock);
 	bool		found;
 
 	if (table == NULL)
 		return false;
-	/* The key's type may be one of the owner's own. */
-	GetUserIdAndSecContext(&user, &security_context);
-	SetUserIdAndSecContext(table->rd_rel->relowner,
-						   security_context | SECURITY_LOCAL_USERID_CHANGE);
 	found = find_by_index(table, row);
-	SetUserIdAndSecContext(user, security_context);
 	table_close(table, NoLock);
 	return found;
 }
@@ -113,19 +119,24 @@ find_by_index(Relation table, const BwRowRef *row)
 	if (!OidIsValid(oid) || table->rd_rel->relkind != RELKIND_RELATION)
 		return false;
 	index = index_open(oid, AccessShareLock);
-	found = is_same_key(index, row) && scan_index(table, index, row);
+	found = is_same_key(table, index, row) && scan_index(table, index, row);
 	index_close(index, NoLock);
 	return found;
 }
 
 static bool
-is_same_key(Relation index, const BwRowRef *row)
+is_same_key(Relation table, Relation index, const BwRowRef *row)
 {
 	if (index->rd_index->indnkeyatts != row->key_count)
 		return false;
 	for (int i = 0; i < row->key_count; i++)
-		if (index->rd_index->indkey.values[i] != row->key_columns[i])
+	{
+		AttrNumber	column = row->key_columns[i];
+
+		if (index->rd_index->indkey.values[i] != column ||
+			TupleDescAttr(RelationGetDescr(table), column - 1)->atttypid != row->key_types[i])
 			return false;
+	}
 	return true;
 }
 
@@ -143,11 +154,9 @@ scan_index(Relation table, Relation index, const BwRowRef *row)
 		Oid			type = index->rd_opcintype[i];
 		Oid			equal = get_opfamily_member(index->rd_opfamily[i], type, type,
 												BTEqualStrategyNumber);
-		Oid			column_type;
-		Datum		value = read_value(row->relation, row->key_columns[i],
-									   row->key_values[i], &column_type);
 
-		ScanKeyInit(&keys[i], i + 1, BTEqualStrategyNumber, get_opcode(equal), value);
+		ScanKeyInit(&keys[i], i + 1, BTEqualStrategyNumber, get_opcode(equal),
+					row->key_datums[i]);
 		keys[i].sk_collation = index->rd_indcollation[i];
 	}
 	scan = index_beginscan(table, index, snapshot, row->key_count, 0);
@@ -212,14 +221,7 @@ table_name(Oid relation)
 static char *
 column_name(Oid relation, AttrNumber column)
 {
-	char	   *name = get_attname(relation, column, true);
-
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("a column of table \"%s\" that the outcome of an order goes to was dropped",
-						get_rel_name(relation))));
-	return unconstify(char *, quote_identifier(name));
+	return unconstify(char *, quote_identifier(get_attname(relation, column, false)));
 }
 
 /*

@@ -23,20 +23,27 @@ typedef struct BwRowRef
 	int			key_count;
 	AttrNumber *key_columns;
 	char	  **key_values;
+	/* of one that this transaction saw; NULL: it came from our tables */
+	Oid		   *key_types;
+	Datum	   *key_datums;
 } BwRowRef;
 
 /*
  * Is it there?  Asked as the table's owner, as foreign keys are checked: row
- * security hides nothing.  False also if the table, or a column of the key, is
- * gone.
+ * security hides nothing.  The key, whose types may run a user's code, is read
+ * as "role".  False also if the table, or a column of the key, is gone.
  */
-extern bool bw_store_row_exists(const BwRowRef *row);
+extern bool bw_store_row_exists(const BwRowRef *row, Oid role);
 
 /*
  * The same at a glance, by the index of the primary key, and without a scope: a
- * SELECT would take longer than a user's whole INSERT.  False: look closer.
+ * SELECT would take longer than a user's whole INSERT.  No user's code is run.
+ * False: look closer.
  */
 extern bool bw_store_row_is_there(const BwRowRef *row);
+
+/* False: it was dropped, or its table was. */
+extern bool bw_store_has_column(Oid relation, AttrNumber column);
 
 /* Owner of its table; InvalidOid: there is no such table any more. */
 extern Oid	bw_store_row_owner(const BwRowRef *row);

@@ -27,6 +27,7 @@
 #include "registry.h"
 #include "settle.h"
 #include "split.h"
+#include "statistics.h"
 #include "submit.h"
 #include "xml.h"
 
@@ -247,6 +248,7 @@ bw_submit_send(BwWork *work, BwTask *task)
 	.method = "POST",.body = submission->body};
 
 	spec.path = bw_api_path(&task->account, bw_api_resource(submission->kind), NULL);
+	spec.again = task->attempts > 1;
 	bw_task_start(work, task, &spec);
 }
 
@@ -362,7 +364,10 @@ note_outcome(BwWork *work, Recording *recording, BwTask *task,
 
 		bw_guards_give_back(work, item->request->server, submission->kind,
 							submission->quantity);
-		(void) bw_group_back_off(state);
+		bw_statistics_retry_at(task->account.server->serverid,
+							   submission->kind == BW_KIND_DISCONNECT
+							   ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,
+							   bw_group_back_off(state));
 		recording->requeued = true;
 		return;
 	}

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "settle.h"
+#include "statistics.h"
 #include "store.h"
 #include "work.h"
 
@@ -117,8 +118,13 @@ report(const char *what)
 {
 	if (what != NULL)
 	{
+		ErrorData  *error;
+
 		errcontext("%s", what);
 		EmitErrorReport();
+		error = CopyErrorData();
+		bw_statistics_worker_failed(psprintf("%s: %s", what, error->message));
+		FreeErrorData(error);
 	}
 	FlushErrorState();
 }

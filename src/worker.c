@@ -54,6 +54,7 @@
 #include "registry.h"
 #include "search.h"
 #include "settle.h"
+#include "statistics.h"
 #include "store.h"
 #include "store_notifications.h"
 #include "store_orders.h"
@@ -105,7 +106,9 @@ static void check_identity(BwWork *work, void *arg);
 static void prepare(BwWork *work, void *arg);
 static void main_loop(BwWork *work);
 static void sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock);
+static void say_what_is_awaited(const BwWork *work);
 static WaitEventSet *make_wait_set(const BwWork *work);
+static TimestampTz next_work_at(const BwWork *work, const Clock *clock);
 static long timeout_ms(const BwWork *work, const Clock *clock);
 static bool asked_to_leave(BwWork *work, Clock *clock);
 static bool may_stay(void);
@@ -169,7 +172,8 @@ start(Oid database)
 	CommitTransactionCommand();
 	if (!installed)
 		proc_exit(0);
-	pgstat_report_appname("bandwidth worker");
+	bw_background_name("bandwidth worker");
+	bw_statistics_worker_enter();
 }
 
 /*
@@ -304,15 +308,34 @@ main_loop(BwWork *work)
 static void
 sleep_until_something(BwWork *work, WaitEventSet **set, Clock *clock)
 {
+	static uint32 wait_event = 0;
 	WaitEvent	events[4];
 
 	if (*set == NULL)
 		*set = make_wait_set(work);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	bw_statistics_worker_sleeps(bw_api_in_flight(work->api),
+								work->listener ? bw_listen_port : 0,
+								next_work_at(work, clock));
+	say_what_is_awaited(work);
 	(void) WaitEventSetWait(*set, timeout_ms(work, clock), events,
-							lengthof(events), PG_WAIT_EXTENSION);
+							lengthof(events),
+							bw_wait_event(&wait_event, "BandwidthWorkerMain"));
 	ResetLatch(MyLatch);
 	pgstat_report_activity(STATE_RUNNING, "working on orders");
+}
+
+static void
+say_what_is_awaited(const BwWork *work)
+{
+	int			calls = bw_api_in_flight(work->api);
+	char		text[64];
+
+	if (calls > 0)
+		snprintf(text, sizeof(text), "waiting for %d replies", calls);
+	else
+		strlcpy(text, work->fenced ? "waiting for bw_take_over()" : "waiting for work",
+				sizeof(text));
+	pgstat_report_activity(STATE_IDLE, text);
 }
 
 static WaitEventSet *
@@ -327,6 +350,22 @@ make_wait_set(const BwWork *work)
 		AddWaitEventToSet(set, WL_SOCKET_READABLE,
 						  bw_listener_fd(work->listener), NULL, NULL);
 	return set;
+}
+
+/* When one of the parts wants its turn; other things may wake us before. */
+static TimestampTz
+next_work_at(const BwWork *work, const Clock *clock)
+{
+	TimestampTz at = clock->safety_at;
+
+	at = Min(at, work->submit_at);
+	at = Min(at, work->held_at);
+	at = Min(at, work->search_at);
+	at = Min(at, work->reconcile_at);
+	at = Min(at, work->inbox_at);
+	at = Min(at, work->subscriptions_at);
+	at = Min(at, work->doubts_at);
+	return Min(at, work->write_backs_at);
 }
 
 static void
@@ -348,17 +387,9 @@ timeout_ms(const BwWork *work, const Clock *clock)
 	long		timeout = SAFETY_TIMER_MS;
 	long		other;
 
-	sooner(&timeout, clock->safety_at);
 	sooner(&timeout, clock->probe_at);
 	sooner(&timeout, clock->farewell_at);
-	sooner(&timeout, work->submit_at);
-	sooner(&timeout, work->held_at);
-	sooner(&timeout, work->search_at);
-	sooner(&timeout, work->reconcile_at);
-	sooner(&timeout, work->inbox_at);
-	sooner(&timeout, work->subscriptions_at);
-	sooner(&timeout, work->doubts_at);
-	sooner(&timeout, work->write_backs_at);
+	sooner(&timeout, next_work_at(work, clock));
 	other = bw_api_timeout_ms(work->api);
 	if (other >= 0)
 		timeout = Min(timeout, other);

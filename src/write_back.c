@@ -18,22 +18,45 @@
 
 #include "write_back.h"
 
+static const char *why_pointless(const BwProvision *provision);
+static bool has_column(const BwProvision *provision, AttrNumber column);
 static Oid	acting_role(const BwProvision *provision);
 static const char *write_row(const BwProvision *provision, Oid role, Oid trusting);
 static const char *why_not_seen(const BwProvision *provision, Oid role);
-static bool same_text(const char *a, const char *b);
+static bool same_number(const char *a, const char *b);
 static void update(const BwProvision *provision);
 
 void
 bw_write_back(const BwProvision *provision, Oid trusting)
 {
-	const char *why_not;
+	const char *why_not = why_pointless(provision);
 
-	if (get_rel_name(provision->row.relation) == NULL)
-		why_not = "its table was dropped";
-	else
+	if (why_not == NULL)
 		why_not = write_row(provision, acting_role(provision), trusting);
 	bw_store_written_back(provision->order_id, why_not);
+}
+
+/* What will not come back is not waited for. */
+static const char *
+why_pointless(const BwProvision *provision)
+{
+	if (get_rel_name(provision->row.relation) == NULL)
+		return "its table was dropped";
+	for (int i = 0; i < provision->row.key_count; i++)
+		if (!has_column(provision, provision->row.key_columns[i]))
+			return "a column of its table's primary key was dropped";
+	if (!has_column(provision, provision->number_column) ||
+		!has_column(provision, provision->status_column) ||
+		!has_column(provision, provision->error_column))
+		return "a column of its table that the outcome goes to was dropped";
+	return NULL;
+}
+
+static bool
+has_column(const BwProvision *provision, AttrNumber column)
+{
+	return column == InvalidAttrNumber ||
+		bw_store_has_column(provision->row.relation, column);
 }
 
 static Oid
@@ -61,7 +84,7 @@ write_row(const BwProvision *provision, Oid role, Oid trusting)
 	bw_store_act_as(&before, role,
 					role == trusting ? 0 : SECURITY_RESTRICTED_OPERATION);
 	found = bw_store_lock_row(&provision->row, provision->number_column, &number_now);
-	if (found && !same_text(number_now, provision->number_before))
+	if (found && !same_number(number_now, provision->number_before))
 		why_not = "the row got another telephone number meanwhile";
 	if (found && why_not == NULL)
 		update(provision);
@@ -72,7 +95,7 @@ write_row(const BwProvision *provision, Oid role, Oid trusting)
 static const char *
 why_not_seen(const BwProvision *provision, Oid role)
 {
-	if (bw_store_row_exists(&provision->row))
+	if (bw_store_row_exists(&provision->row, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides the row from role \"%s\"",
@@ -80,12 +103,18 @@ why_not_seen(const BwProvision *provision, Oid role)
 	return "the row was deleted, or its primary key was changed";
 }
 
+/* Blanks that pad a character(n) are no part of it. */
 static bool
-same_text(const char *a, const char *b)
+same_number(const char *a, const char *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	return strcmp(a, b) == 0;
+	while (*a != '\0' && *a == *b)
+	{
+		a++;
+		b++;
+	}
+	return a[strspn(a, " ")] == '\0' && b[strspn(b, " ")] == '\0';
 }
 
 static void

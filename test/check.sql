@@ -25,7 +25,7 @@ SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'worker'$$
 -- All is well but what nobody asked for yet
 --
 SELECT is(lines(), 'preload, version, worker, server, usage, user mapping, access, account, site, SIP peer, '
-          'owner''s user mapping, identity, ordering, pause, attention, lost orders, listener, subscription!', 'all lines');
+          'owner''s user mapping, identity, ordering, pause, attention, lost orders, last error, listener, subscription!', 'all lines');
 SELECT is_empty($$SELECT * FROM bw_check() WHERE ok AND hint IS NOT NULL$$, 'what is well needs no hint');
 SELECT is_empty($$SELECT * FROM bw_check() WHERE NOT ok AND (hint IS NULL OR detail IS NULL)$$,
                 'what is not has one, and says why');
@@ -152,7 +152,7 @@ GRANT USAGE ON FOREIGN SERVER bandwidth TO check_app;
 -- Credentials
 --
 SET ROLE check_app;
-SELECT is(lines(), 'preload, version, worker, server, usage, user mapping!, owner''s user mapping, identity, ordering, pause, attention, lost orders, listener, subscription!',
+SELECT is(lines(), 'preload, version, worker, server, usage, user mapping!, owner''s user mapping, identity, ordering, pause, attention, lost orders, last error, listener, subscription!',
           'without credentials nothing is asked');
 SELECT is(says('user mapping'), 'your role has no user mapping, and PUBLIC has none | '
           'CREATE USER MAPPING FOR check_app SERVER bandwidth '

@@ -103,7 +103,7 @@ SELECT id AS last FROM bw_disconnect(ARRAY['9192440003']) \gset
 SELECT is(outcome(:last), 'COMPLETE', 'the last one of the day, although nothing more may be ordered');
 SELECT id AS over FROM bw_disconnect(ARRAY['9192440004']) \gset
 SELECT ok(test.comes_true(format($$SELECT status = 'HELD' FROM bw_orders WHERE id = %s$$, :over)), 'one more is held');
-SELECT is(waiting_for, 'room under the limit of numbers disconnected per day', 'and says why') FROM bw_open_orders WHERE id = :over;
+SELECT matches(waiting_for, '^room under the limit max_disconnects_per_day \(5\), not before 20', 'and says why') FROM bw_open_orders WHERE id = :over;
 SELECT results_eq($$SELECT ok, detail FROM bw_check() WHERE "check" = 'disconnecting'$$,
                   $$VALUES (false, '5 of 5 telephone numbers of the last 24 hours were disconnected, each 0 s after its order')$$, 'so does bw_check()');
 ALTER SERVER bandwidth OPTIONS (SET max_disconnects_per_day '6', SET max_numbers_per_day '1000000');
@@ -137,7 +137,7 @@ SELECT test.sandbox('config order_delay_ms=1500');
 SELECT id AS first FROM bw_disconnect(ARRAY['9192440006']) \gset
 SELECT ok(test.comes_true(format($$SELECT status = 'RECEIVED' FROM bw_orders WHERE id = %s$$, :first)), 'while a number is being disconnected');
 SELECT id AS next FROM bw_order(ARRAY['9192440006']) \gset
-SELECT ok(test.comes_true(format($$SELECT waiting_for = 'another order for the same telephone number' FROM bw_open_orders WHERE id = %s$$, :next)),
+SELECT ok(test.comes_true(format($$SELECT waiting_for LIKE 'another order for the same telephone number (%%)' FROM bw_open_orders WHERE id = %s$$, :next)),
           'an order for it waits');
 SELECT is(outcome(:first), 'COMPLETE', 'the first ends');
 SELECT is(outcome(:next), 'FAILED', 'then the next one is sent; the number is aging');

@@ -60,6 +60,9 @@ SELECT is(search_with('html status=502'),
 -- the reply is none
 SELECT alike(search_with('html status=200'), 'TN005 could not read the reply to the search | %',
             'a page in place of a list');
+SELECT is(search_with('html status=200 ''text=<html><body/></html>'''),
+          'TN005 could not read the reply to the search | document is a web page.',
+          'one in good XML is no list of nothing either');
 SELECT is(search_with('status status=200'),
           'TN005 could not read the reply to the search | The reply is empty.', 'an empty reply');
 SELECT alike(search_with('malformed'), 'TN005 could not read the reply to the search | %',

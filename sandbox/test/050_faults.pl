@@ -104,6 +104,10 @@ cmp_ok(length(struck(kind => 'oversize', bytes => 300_000)->{content}), '>=', 30
 $connection = struck_connection(kind => 'drip');
 wait_until(sub { $connection->text(0.05) =~ /\r\n\r\n<\?/ }, 'drip: a byte, and after a second another');
 unlike($connection->text(0), qr{<\?xml}, '... and not all of it');
+undef $connection;
+$sandbox->fault(class => 'ORDER', kind => 'drip');
+$connection = SandboxTest::Connection->open($sandbox, 'POST', 'orders', numbers_order([ $number++ ]));
+wait_until(sub { $connection->text(0.05) =~ /\r\n\r\n<\?x/ }, '... which goes on when the client of another one has gone');
 
 # lost echo
 sub struck_search

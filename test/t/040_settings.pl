@@ -37,6 +37,10 @@ like($err, qr/ERROR:  55000: no worker is running/, 'so is taking back');
 $err = messages($bare, "SELECT bw_receive('<Notification/>')");
 like($err, qr/WARNING:  55000: the notification stays in the inbox/, 'a notification is kept');
 is($bare->safe_psql('postgres', "SELECT bw_wait(id, '0.1 s') FROM bw_orders"), 'QUEUED', 'waiting ends');
+is($bare->safe_psql('postgres', 'SELECT waiting_for FROM bw_open_orders'), 'a worker for this database (not preloaded): see bw_check()', 'as it says');
+is($bare->safe_psql('postgres', "SELECT count(*) FROM bw_search('540551', quantity => 2); SELECT server, calls, done FROM bw_stat_requests WHERE class = 'search'; SELECT bw_stat_reset()"),
+	"2\nbandwidth|1|1\n", 'a session counts its own calls');
+is($bare->safe_psql('postgres', 'SELECT state, queued FROM bw_stat_worker'), 'not preloaded|1', 'and the queue is seen');
 is($sandbox->journal_count(class => 'ORDER'), 0, 'nothing was sent');
 $bare->append_conf('postgresql.conf', "shared_preload_libraries = 'bandwidth'");
 $bare->restart;
