@@ -60,6 +60,7 @@ CREATE TABLE bw_identity (
     instance text NOT NULL,
     timeline integer,
     requests_before bigint NOT NULL DEFAULT 0,
+    pruned_before timestamptz NOT NULL DEFAULT '-infinity',
     taken_over_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT bw_identity_pkey PRIMARY KEY (home)
 );
@@ -327,6 +328,30 @@ COMMENT ON TABLE bw_doubts
 IS 'internal: unsent orders up to this one may have been sent before a failover or by another copy';
 REVOKE ALL ON bw_doubts FROM PUBLIC;
 
+CREATE TABLE bw_lost_orders (
+    account_id text NOT NULL,
+    bandwidth_order_id text NOT NULL,
+    home uuid NOT NULL,
+    kind text NOT NULL,
+    server name NOT NULL,
+    customer_order_id text NOT NULL,
+    bandwidth_status text,
+    telephone_numbers text[] NOT NULL,
+    created_at timestamptz,
+    found_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT bw_lost_orders_pkey PRIMARY KEY (account_id, bandwidth_order_id),
+    CONSTRAINT bw_lost_orders_kind_check
+        CHECK (kind IN ('order', 'disconnect'))
+);
+COMMENT ON TABLE bw_lost_orders
+IS 'orders at Bandwidth whose rows were lost with another timeline of this database; delete a row when you have dealt with it';
+COMMENT ON COLUMN bw_lost_orders.bandwidth_status
+IS 'Bandwidth''s word for the state, when it was found';
+COMMENT ON COLUMN bw_lost_orders.telephone_numbers
+IS 'what it asks for, ten digits, without those that an order here has';
+-- Whose they were is lost, too: who may read them is the DBA's choice.
+REVOKE ALL ON bw_lost_orders FROM PUBLIC;
+
 CREATE TABLE bw_pauses (
     server text COLLATE "C" NOT NULL,
     ordered_by text COLLATE "C" NOT NULL,
@@ -553,6 +578,7 @@ SELECT pg_catalog.pg_extension_config_dump('bw_order_events', '');
 SELECT pg_catalog.pg_extension_config_dump('bw_order_events_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('bw_requests', '');
 SELECT pg_catalog.pg_extension_config_dump('bw_requests_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('bw_lost_orders', '');
 SELECT pg_catalog.pg_extension_config_dump('bw_notifications', '');
 SELECT pg_catalog.pg_extension_config_dump('bw_notifications_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('bw_subscriptions', '');
@@ -849,6 +875,18 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bw_take_over(text)
 IS 'makes a copy of a database the one that orders; queued orders: "look_up" or "discard"';
 REVOKE EXECUTE ON FUNCTION bw_take_over(text) FROM PUBLIC;
+
+CREATE PROCEDURE bw_prune(
+    before timestamptz,
+    INOUT orders bigint DEFAULT NULL,
+    INOUT requests bigint DEFAULT NULL,
+    INOUT notifications bigint DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'bw_prune'
+LANGUAGE C;
+COMMENT ON PROCEDURE bw_prune(timestamptz, bigint, bigint, bigint)
+IS 'deletes orders that were final before then, with all that belongs to them, and says how many; commits after each batch';
+-- What it deletes nobody can bring back.
+REVOKE EXECUTE ON PROCEDURE bw_prune(timestamptz, bigint, bigint, bigint) FROM PUBLIC;
 
 --
 -- Subscriptions

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #define QUANTITY_MAX 5000
 #define ID_LEN 36
@@ -57,7 +58,7 @@ typedef struct Order
 static Order **orders;
 static long order_count;
 static long order_room;
-static uint64_t id_random = 1;
+static uint64_t id_random;
 
 static void run_order(void *arg);
 
@@ -116,6 +117,9 @@ new_order(void)
 		order_room = order_room ? order_room * 2 : 1024;
 		orders = realloc(orders, (size_t) order_room * sizeof(Order *));
 	}
+	/* Other ids than before a restart, which a database may remember. */
+	if (id_random == 0)
+		id_random = random_start((uint64_t) now_us() ^ (uint64_t) getpid() << 40);
 	snprintf(order->id, sizeof(order->id), "%08lx-%04x-%04x-%04x-%012llx",
 			 (unsigned long) order_count, (unsigned) (random_unit(&id_random) * 65536),
 			 (unsigned) (random_unit(&id_random) * 65536), (unsigned) (random_unit(&id_random) * 65536),

@@ -33,6 +33,7 @@
 
 #include "api.h"
 #include "compat.h"
+#include "encoding.h"
 #include "order.h"
 #include "registry.h"
 #include "statistics.h"
@@ -647,7 +648,8 @@ rate_limit_until(const BwHttpReply *reply)
 static char *
 one_line(const char *text)
 {
-	char	   *copy = pnstrdup(text, pg_mbcliplen(text, strlen(text), 500));
+	const char *ours = bw_from_utf8(text);
+	char	   *copy = pnstrdup(ours, pg_mbcliplen(ours, strlen(ours), 500));
 
 	for (char *p = copy; *p != '\0'; p++)
 		if (iscntrl((unsigned char) *p))

@@ -16,6 +16,7 @@
 #include "bandwidth.h"
 #include "launcher.h"
 #include "registry.h"
+#include "removal.h"
 #include "statistics.h"
 
 PG_MODULE_MAGIC;
@@ -58,6 +59,7 @@ _PG_init(void)
 		bw_registry_init();
 		bw_statistics_init();
 		bw_launcher_init();
+		bw_removal_init();
 	}
 }
 

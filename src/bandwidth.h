@@ -14,6 +14,9 @@
 
 #include "fmgr.h"
 
+/* The newest bandwidth--VERSION.sql that this library serves. */
+#define BW_SQL_VERSION "1.0"
+
 /*
  * SQLSTATEs of our own, class TN, for what Bandwidth or the way to it did.
  * Everything else uses PostgreSQL's.  Published in README.md.

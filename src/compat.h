@@ -12,10 +12,11 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
 #include "common/jsonapi.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "storage/latch.h"
+#include "utils/acl.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
@@ -88,17 +89,15 @@ bw_init_materialized_column(FunctionCallInfo fcinfo)
 #endif
 }
 
-/* Texts of Bandwidth's are UTF-8; "text" is returned if nothing changes. */
-static inline char *
-bw_from_utf8(const char *text)
+/* pg_extension_ownercheck() is object_ownercheck() from 16 on. */
+static inline bool
+bw_owns_extension(Oid extension, Oid role)
 {
-	return pg_any_to_server(unconstify(char *, text), strlen(text), PG_UTF8);
-}
-
-static inline char *
-bw_to_utf8(const char *text)
-{
-	return (char *) pg_server_to_any(unconstify(char *, text), strlen(text), PG_UTF8);
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ExtensionRelationId, extension, role);
+#else
+	return pg_extension_ownercheck(extension, role);
+#endif
 }
 
 #endif							/* BW_COMPAT_H */

@@ -19,6 +19,7 @@
 #include "utils/numeric.h"
 
 #include "criteria.h"
+#include "encoding.h"
 
 typedef struct Text
 {
@@ -114,6 +115,13 @@ bw_criteria_from_json(const char *text, BwCriteria *criteria)
 		criteria->max_tier =
 			DatumGetInt32(DirectFunctionCall1(numeric_int4,
 											  NumericGetDatum(value.val.numeric)));
+}
+
+void
+bw_criteria_to_utf8(BwSearch *search)
+{
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		*member(search, &texts[i]) = bw_to_utf8(*member(search, &texts[i]));
 }
 
 static bool

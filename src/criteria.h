@@ -29,6 +29,9 @@ extern char *bw_criteria_to_json(const BwCriteria *criteria);
 /* The inverse; texts are palloc'd. */
 extern void bw_criteria_from_json(const char *json, BwCriteria *criteria);
 
+/* Their texts, as Bandwidth wants them. */
+extern void bw_criteria_to_utf8(BwSearch *search);
+
 /* Bandwidth's search-and-order type for them, a static string. */
 extern const char *bw_criteria_order_type(const BwSearch *search);
 

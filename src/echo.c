@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 
 #include "echo.h"
+#include "encoding.h"
 #include "request.h"
 
 /* A field of both orders; a "criterion" must come back, others may be left out. */
@@ -164,5 +165,5 @@ static void
 add(StringInfo found, const char *name, const char *sent, const char *echo)
 {
 	appendStringInfo(found, "%s%s: sent was %s, %s", found->len > 0 ? "; " : "", name,
-					 sent, echo == NULL ? "it is missing" : psprintf("it says %s", echo));
+					 bw_from_utf8(sent), echo == NULL ? "it is missing" : psprintf("it says %s", bw_from_utf8(echo)));
 }

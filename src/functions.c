@@ -13,12 +13,14 @@
 
 #include <ctype.h>
 
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "registry.h"
 
@@ -193,6 +195,19 @@ bw_warn_without_worker(const char *consequence)
 			 errmsg("%s", consequence),
 			 errdetail("The library \"bandwidth\" is not preloaded, so no worker is running."),
 			 errhint("Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.")));
+}
+
+void
+bw_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure,
+							const char *why)
+{
+	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("%s() cannot be called in a transaction block", procedure),
+			 errdetail("%s", why)));
 }
 
 void

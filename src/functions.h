@@ -65,6 +65,10 @@ extern void bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed);
 /* Rows of an order that is there: id, telephone_number, status. */
 extern void bw_return_order(ReturnSetInfo *rsinfo, int64 id);
 
+/* An error unless this CALL of "procedure" may commit; "why" it does. */
+extern void bw_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure,
+										const char *why);
+
 /* 55000 for an order that has none at Bandwidth. */
 extern void bw_require_order_at_bandwidth(const BwOrderRow *order);
 

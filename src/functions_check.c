@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "registry.h"
 #include "statistics.h"
@@ -24,6 +25,8 @@
 #include "store_orders.h"
 #include "store_queue.h"
 #include "store_subscriptions.h"
+#include "store_timeline.h"
+#include "version.h"
 #include "xml.h"
 
 /* Longer than the worker waits before it tries again. */
@@ -56,6 +59,8 @@ static void check_ordering(Check *check);
 static void check_disconnecting(Check *check);
 static void check_pause(Check *check);
 static void check_attention(Check *check);
+static void check_lost(Check *check);
+static void check_version(Check *check);
 static void check_last_error(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
@@ -76,6 +81,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check.role = GetUserId();
 	check.server_name = PG_ARGISNULL(0) ? bw_default_server : bw_arg_text(fcinfo, 0);
 	check_preload(&check);
+	check_version(&check);
 	check_worker(&check);
 	if (!check_server(&check))
 		return (Datum) 0;
@@ -90,6 +96,7 @@ bw_check(PG_FUNCTION_ARGS)
 	check_disconnecting(&check);
 	check_pause(&check);
 	check_attention(&check);
+	check_lost(&check);
 	check_last_error(&check);
 	check_listener(&check);
 	check_subscribed(&check);
@@ -117,6 +124,27 @@ check_preload(Check *check)
 	line(check, "preload", bw_registry_shared(),
 		 bw_registry_shared() ? "the library is preloaded" : "the library is not preloaded",
 		 "Add shared_preload_libraries = 'bandwidth' to postgresql.conf and restart the server.");
+}
+
+/* The library serves the scripts of its own release and of older ones. */
+static void
+check_version(Check *check)
+{
+	char	   *version = bw_store_sql_version();
+	bool		newer = bw_version_is_newer(version, BW_SQL_VERSION);
+	BwStoreScope scope;
+	char	   *latest;
+
+	bw_store_enter(&scope);
+	latest = bw_store_default_version();
+	bw_store_leave(&scope);
+	line(check, "version", !newer,
+		 newer ? psprintf("the extension has version %s, the library serves versions up to %s",
+						  version, BW_SQL_VERSION)
+		 : latest != NULL && bw_version_is_newer(latest, version)
+		 ? psprintf("version %s; ALTER EXTENSION bandwidth UPDATE makes it %s", version, latest)
+		 : psprintf("version %s", version),
+		 "Nothing is sent. Install the library of that version, and restart the server.");
 }
 
 static void
@@ -347,7 +375,7 @@ check_identity(Check *check)
 		 !own ? "this database is a copy of the one that its orders belong to: nothing is sent"
 		 : doubts > 0 ? "orders that may have been sent before the database changed hands wait until the account's recent orders were listed"
 		 : "the orders of this database are its own",
-		 !own ? "If this copy is to order from now on, have a superuser call bw_take_over()."
+		 !own ? "If this copy is to order from now on, as after pg_upgrade, have a superuser call bw_take_over()."
 		 : "This takes as long as bandwidth.look_up_delays says, and ends by itself.");
 }
 
@@ -451,6 +479,21 @@ check_last_error(Check *check)
 		 : psprintf("the last call that succeeded was at %s",
 					timestamptz_to_str(seen.succeeded_at)),
 		 "The worker tries again by itself. bw_open_orders says what waits for that, bw_stat_requests how often calls fail, the server log has the rest.");
+}
+
+static void
+check_lost(Check *check)
+{
+	BwStoreScope scope;
+	int64		count;
+
+	bw_store_enter(&scope);
+	count = bw_store_count_lost(check->server->account_id);
+	bw_store_leave(&scope);
+	line(check, "lost orders", count == 0,
+		 count == 0 ? "no order was lost with another timeline"
+		 : psprintf(INT64_FORMAT " orders at Bandwidth were lost with another timeline of this database", count),
+		 "Table bw_lost_orders has them; delete the rows that you have dealt with.");
 }
 
 static void

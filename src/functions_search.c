@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "pages.h"
 
@@ -63,6 +64,7 @@ bw_search(PG_FUNCTION_ARGS)
 	pages.call.class = BW_CLASS_SEARCH;
 	pages.call.method = "GET";
 	pages.call.path = bw_api_path(account, "availableNumbers", NULL);
+	bw_criteria_to_utf8(&search);
 	pages.call.query = bw_api_search_query(&search);
 	bw_pages_read(&pages, put_row, fcinfo->resultinfo);
 	return (Datum) 0;

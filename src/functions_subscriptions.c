@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "pages.h"
 #include "registry.h"

@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/array.h"
@@ -35,7 +34,6 @@ PG_FUNCTION_INFO_V1(bw_order_and_wait);
 /* Without a worker to wake us, we look ourselves this often. */
 #define LAP_MS 1000
 
-static void require_own_transactions(FunctionCallInfo fcinfo);
 static void wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 							BwOrderStatus *statuses);
 static bool read_statuses(const int64 *ids, int count, Oid role,
@@ -94,7 +92,8 @@ bw_order_and_wait(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {false};
 
-	require_own_transactions(fcinfo);
+	bw_require_own_transactions(fcinfo, "bw_order_and_wait",
+								"The order is sent when its transaction commits, and so the procedure commits it; bw_order() does not.");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	if (PG_ARGISNULL(12))
@@ -108,19 +107,6 @@ bw_order_and_wait(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(placed.id);
 	values[1] = CStringGetTextDatum(bw_order_status_name(status));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
-}
-
-static void
-require_own_transactions(FunctionCallInfo fcinfo)
-{
-	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
-		!castNode(CallContext, fcinfo->context)->atomic)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-			 errmsg("bw_order_and_wait() cannot be called in a transaction block"),
-			 errdetail("The order is sent when its transaction commits, and so the procedure commits it."),
-			 errhint("Call bw_order() and COMMIT, then bw_wait().")));
 }
 
 /*

@@ -14,7 +14,8 @@
  *	- DROP DATABASE: the worker is told before the command starts waiting for
  *	  it; CREATE and DROP EXTENSION, ALTER DATABASE ... SET: workers come, go
  *	  or restart when the transaction commits, not before.
- * On a standby nothing runs: the launcher is started after recovery.
+ * On a standby nothing runs: the launcher is started after recovery.  Nor while
+ * pg_upgrade is at work.
  *
  * src/launcher.c
  *-------------------------------------------------------------------------
@@ -89,7 +90,9 @@ bw_launcher_init(void)
 	strlcpy(worker.bgw_function_name, "bw_launcher_main", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, "bandwidth launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "bandwidth launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
+	/* pg_upgrade wants the cluster for itself. */
+	if (!IsBinaryUpgrade)
+		RegisterBackgroundWorker(&worker);
 
 	previous_access_hook = object_access_hook;
 	object_access_hook = watch_objects;

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "encoding.h"
 #include "functions.h"
 #include "place.h"
 #include "registry.h"
@@ -124,6 +125,7 @@ begin(BwNewOrder *order, const BwServer *server, const BwOrderOptions *options,
 	order->site_id = options->site_id;
 	order->peer_id = options->peer_id;
 	order->name = options->name;
+	(void) bw_to_utf8(order->name); /* an error now, not when it is sent */
 	order->customer_order_id = options->customer_order_id;
 	order->partial_allowed = options->partial_allowed;
 	order->back_order_requested = options->back_order_requested;
@@ -164,12 +166,14 @@ static void
 check_search(const BwSearchOrder *wanted)
 {
 	const BwSearch *search = &wanted->criteria.search;
+	BwSearch	sent = *search;
 	BwProblem	problem;
 
 	if (!bw_order_search_check(search, &wanted->options, wanted->direct,
 							   wanted->has_max_tier ? &wanted->criteria.max_tier : NULL,
 							   &problem))
 		bw_problem_raise(&problem);
+	bw_criteria_to_utf8(&sent); /* an error now, not when it is sent */
 	bw_check_guards(wanted->server, &wanted->options, search->quantity);
 }
 

@@ -33,7 +33,7 @@ static void keep_callers(BwWork *work, const BwCaller *callers, int count);
 bool
 bw_port_keep(BwWork *work, bool reloaded)
 {
-	bool		wanted = bw_listen_port > 0 && !work->fenced;
+	bool		wanted = bw_listen_port > 0 && !work->fenced && !work->outdated;
 	char	   *settings = psprintf("%d %s", bw_listen_port, bw_listen_addresses);
 
 	if (reloaded)

@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "encoding.h"
 #include "receive.h"
 #include "request.h"
 #include "settle.h"
@@ -406,7 +407,7 @@ decode(Batch *batch, int i)
 	batch->notifications[i] = notification;
 	item->bandwidth_order_id = notification->order_id;
 	item->customer_order_id = notification->customer_order_id;
-	item->bandwidth_status = notification->status;
+	item->bandwidth_status = bw_from_utf8(notification->status);
 }
 
 static const BwCaller *
@@ -477,7 +478,7 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 	settlement->status = status;
 	settlement->bandwidth_order_id = notification->order_id;
 	settlement->bandwidth_status = notification->status;
-	settlement->message = notification->message;
+	settlement->message = bw_from_utf8(notification->message);
 	settlement->source = "callback";
 	settlement->step = "poll";
 	settlement->members = members;

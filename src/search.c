@@ -276,6 +276,7 @@ make_task(BwWork *work, void *arg)
 	{
 		old = MemoryContextSwitchTo(task->cxt);
 		bw_criteria_from_json(group->criteria, &result->criteria);
+		bw_criteria_to_utf8(&result->criteria.search);
 		MemoryContextSwitchTo(old);
 		result->asked = Min(Max(group->quantity + SPARE_NUMBERS, search->at_least),
 							BW_QUANTITY_MAX);

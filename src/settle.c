@@ -18,6 +18,7 @@
 #include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
+#include "encoding.h"
 #include "request.h"
 #include "settle.h"
 #include "store_queue.h"
@@ -273,7 +274,7 @@ settle_member(Changes *changes, const BwSettlement *item,
 	change->status = item->status;
 	change->source = item->source;
 	change->bandwidth_order_id = item->bandwidth_order_id;
-	change->bandwidth_status = item->bandwidth_status;
+	change->bandwidth_status = bw_from_utf8(item->bandwidth_status);
 	change->completed_quantity = -1;
 	change->failed_quantity = -1;
 	change->error_code = item->error_code;
@@ -281,7 +282,7 @@ settle_member(Changes *changes, const BwSettlement *item,
 	change->message = item->message;
 	change->warning = item->warning;
 	change->attention = item->attention;
-	change->summary = item->answer_count > 0 ? item->answers[0].reply->summary : NULL;
+	change->summary = item->answer_count > 0 ? bw_from_utf8(item->answers[0].reply->summary) : NULL;
 	if (bw_order_is_final(item->status))
 		change->status = member->direct && item->status != BW_ORDER_REJECTED
 			? item->status : settle_numbers(changes, item, indexes, member, change);
@@ -392,7 +393,7 @@ settle_numbers(Changes *changes, const BwSettlement *item,
 	if (last_error != NULL)
 	{
 		change->error_code = last_error->code;
-		change->error_text = last_error->text;
+		change->error_text = bw_from_utf8(last_error->text);
 	}
 	if (again)
 	{
@@ -572,7 +573,7 @@ settle_found_numbers(Changes *changes, const BwSettlement *item,
 	if (found < member->quantity && error != NULL)
 	{
 		change->error_code = error->code;
-		change->error_text = error->text;
+		change->error_text = bw_from_utf8(error->text);
 	}
 }
 
@@ -709,5 +710,5 @@ add_number(Changes *changes, int64 order_id, const char *number,
 	change->telephone_number = number;
 	change->status = status;
 	change->error_code = error ? error->code : NULL;
-	change->error_text = error ? error->text : NULL;
+	change->error_text = error ? bw_from_utf8(error->text) : NULL;
 }

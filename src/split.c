@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "encoding.h"
 #include "request.h"
 #include "settle.h"
 #include "split.h"
@@ -91,9 +92,9 @@ static void
 reject(const BwMember *member, const BwReplyError *error)
 {
 	BwOrderChange order = {.order_id = member->order_id,.status = BW_ORDER_REJECTED,
-		.moved = true,.source = "reply",.detail = error->text,
+		.moved = true,.source = "reply",.detail = bw_from_utf8(error->text),
 		.completed_quantity = 0,.failed_quantity = 1,
-	.error_code = error->code,.error_text = error->text};
+	.error_code = error->code,.error_text = bw_from_utf8(error->text)};
 
 	bw_store_change_orders(&order, 1);
 	fail_number(member, error);
@@ -104,7 +105,7 @@ fail_number(const BwMember *member, const BwReplyError *error)
 {
 	BwNumberChange number = {.order_id = member->order_id,
 		.telephone_number = member->numbers[0],.status = "FAILED",
-	.error_code = error->code,.error_text = error->text};
+	.error_code = error->code,.error_text = bw_from_utf8(error->text)};
 
 	bw_store_change_numbers(&number, 1);
 }

@@ -41,6 +41,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "store.h"
 
 /* The scope that is open; scopes nest when a trigger calls us again. */
@@ -48,6 +49,7 @@ static BwStoreScope *current_scope = NULL;
 
 static bool find_tables(Oid *owner, Oid *schema);
 static Oid	extension_schema(void);
+static char *read_extension(Oid *schema);
 static void lock_extension(void);
 static char *safe_search_path(Oid schema);
 static SPIPlanPtr statement_plan(BwStatement *statement);
@@ -238,11 +240,28 @@ bw_store_commit_lazily(void)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+char *
+bw_store_sql_version(void)
+{
+	Oid			schema;
+
+	return read_extension(&schema);
+}
+
 /* get_extension_schema() is public from PostgreSQL 16 on only. */
 static Oid
 extension_schema(void)
 {
-	Oid			schema = InvalidOid;
+	Oid			schema;
+
+	return read_extension(&schema) != NULL ? schema : InvalidOid;
+}
+
+/* Schema and version; NULL: it is not installed. */
+static char *
+read_extension(Oid *schema)
+{
+	char	   *version = NULL;
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -253,10 +272,24 @@ extension_schema(void)
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	{
+		bool		isnull;
+
+		*schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+		version = TextDatumGetCString(heap_getattr(tuple, Anum_pg_extension_extversion,
+												   RelationGetDescr(rel), &isnull));
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return schema;
+	return version;
+}
+
+bool
+bw_store_owns_extension(Oid role)
+{
+	Oid			extension = get_extension_oid("bandwidth", true);
+
+	return OidIsValid(extension) && bw_owns_extension(extension, role);
 }
 
 static char *

@@ -124,6 +124,12 @@ extern Oid	bw_store_owner(void);
 /* Is the extension installed in this database? */
 extern bool bw_store_installed(void);
 
+/* Its version; NULL: it is not. */
+extern char *bw_store_sql_version(void);
+
+/* May the role drop the extension? */
+extern bool bw_store_owns_extension(Oid role);
+
 /*
  * Run a statement; "nulls" may be NULL.  Returns the number of rows, which
  * stay readable by the functions below until the next run.

@@ -130,6 +130,21 @@ static BwStatement count_attention = {
 	.argtypes = {TEXTOID}
 };
 
+static BwStatement count_open = {
+	.text =
+	"SELECT (SELECT count(*) FROM bw_queue) + (SELECT count(*) FROM bw_held),"
+	"       (SELECT COALESCE(sum(cardinality(r.members)), 0)::bigint"
+	"          FROM bw_open_requests AS w JOIN bw_requests AS r ON r.id = w.request_id)",
+	.nargs = 0
+};
+
+static BwStatement default_version = {
+	.text =
+	"SELECT e.default_version FROM pg_available_extensions() AS e"
+	" WHERE e.name = 'bandwidth'",
+	.nargs = 0
+};
+
 static BwStatement take_identity = {
 	.text =
 	"UPDATE bw_identity SET database_oid = $1, system_identifier = $2,"
@@ -244,4 +259,18 @@ bw_store_count_attention(const char *server)
 
 	bw_store_run(&count_attention, v, NULL);
 	return bw_store_int64(0, 0);
+}
+
+void
+bw_store_count_open(int64 *unsent, int64 *under_way)
+{
+	bw_store_run(&count_open, NULL, NULL);
+	*unsent = bw_store_int64(0, 0);
+	*under_way = bw_store_int64(0, 1);
+}
+
+char *
+bw_store_default_version(void)
+{
+	return bw_store_run(&default_version, NULL, NULL) > 0 ? bw_store_text(0, 0) : NULL;
 }

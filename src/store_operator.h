@@ -42,4 +42,10 @@ extern int	bw_store_count_doubts(const char *server);
 /* Orders that a person has to decide about. */
 extern int64 bw_store_count_attention(const char *server);
 
+/* Orders that wait to be sent, and those that Bandwidth may have. */
+extern void bw_store_count_open(int64 *unsent, int64 *under_way);
+
+/* The version that CREATE EXTENSION would install; NULL: none. */
+extern char *bw_store_default_version(void);
+
 #endif							/* BW_STORE_OPERATOR_H */

@@ -154,23 +154,31 @@ static BwStatement members_by_numbers = {
  * ids of the order at Bandwidth and of ours; $5: when it was made; $6: its
  * numbers; $7, $8: the group.
  *
+ * An order by criteria may have its number already, if only its search is known
+ * here; one for several numbers, or none, was given all that are there.
+ *
  * A request that waits may have been split there: what is found is taken out
  * of it, and its other orders wait on their own.
  */
 static BwStatement bind_sent = {
 	.text =
-	"WITH o AS (SELECT * FROM bw_orders WHERE id = ANY ($1)),"
+	"WITH o AS ("
+	" SELECT *, criteria IS NULL OR quantity = 1 AND EXISTS"
+	"        (SELECT FROM bw_order_numbers AS n"
+	"          WHERE n.order_id = id AND n.telephone_number = ANY ($6)) AS by_number"
+	"   FROM bw_orders WHERE id = ANY ($1)),"
 	"n AS ("
 	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
 	" SELECT o.id, t FROM o, unnest($6::text[]) AS t"
-	"  WHERE o.criteria IS NOT NULL AND NOT o.direct AND o.request_id IS NULL),"
+	"  WHERE NOT o.by_number AND NOT o.direct AND o.request_id IS NULL"
+	" ON CONFLICT DO NOTHING),"
 	"made AS ("
 	" INSERT INTO bw_requests (home, kind, server, account_id, ordered_by,"
 	"        customer_order_id, members, quantity, shared, state, attempts,"
 	"        bandwidth_order_id, first_sent_at, last_sent_at)"
 	" SELECT o.home, 'explicit', o.server, o.account_id, o.ordered_by, $4, $1,"
-	"        CASE WHEN o.criteria IS NULL THEN cardinality($1) ELSE cardinality($6) END,"
-	"        o.criteria IS NULL, 'open', 1, $3, $5, $5"
+	"        CASE WHEN o.by_number THEN cardinality($1) ELSE cardinality($6) END,"
+	"        o.by_number, 'open', 1, $3, $5, $5"
 	"   FROM o WHERE $2 IS NULL ORDER BY o.id LIMIT 1"
 	" RETURNING id),"
 	"known AS ("
@@ -207,6 +215,48 @@ static BwStatement bind_sent = {
 	.nargs = 8,
 	.argtypes = {INT8ARRAYOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
 	TEXTARRAYOID, TEXTOID, TEXTOID}
+};
+
+/*
+ * $1, $2: the group; $3: the account; $4, $5: the ids of the order at Bandwidth
+ * and of ours; $6: the order that names; $7: its numbers; $8: when it was made;
+ * $9: its state; $10: the orders of ours that it carries; $11: its kind.
+ *
+ * Only what has our mark: an id of a user's own may come from anywhere.  Orders
+ * of another group that wait may be what it carries, as that group's look will
+ * find; and what was pruned here was not lost.
+ */
+static BwStatement note_lost = {
+	.text =
+	"INSERT INTO bw_lost_orders (account_id, bandwidth_order_id, home, kind, server,"
+	"       customer_order_id, bandwidth_status, telephone_numbers, created_at)"
+	" SELECT $3, $4, i.home, $11, $1, $5, $9, t.lost, $8"
+	"   FROM bw_identity AS i,"
+	"        (SELECT ARRAY(SELECT unnest($7) EXCEPT"
+	"                      SELECT n.telephone_number FROM bw_order_numbers AS n"
+	"                       WHERE n.order_id = ANY ($10) ORDER BY 1) AS lost) AS t"
+	"  WHERE split_part($5, '-', 1) = left(i.home::text, 8)"
+	"    AND (t.lost <> '{}' OR $10 = '{}')"
+	"    AND COALESCE($8, 'infinity') >= i.pruned_before"
+	"    AND NOT EXISTS"
+	"        (SELECT FROM bw_doubts AS d"
+	"           JOIN bw_orders AS o ON o.server = d.server AND o.ordered_by = d.ordered_by"
+	"          WHERE (d.server, d.ordered_by) <> ($1, $2)"
+	"            AND o.id <= d.up_to AND o.status IN ('QUEUED', 'HELD')"
+	"            AND (o.id = $6 OR o.id IN (SELECT n.order_id FROM bw_order_numbers AS n"
+	"                                        WHERE n.telephone_number = ANY (t.lost))))"
+	" ON CONFLICT DO NOTHING",
+	.nargs = 11,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,
+	TEXTARRAYOID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, TEXTOID}
+};
+
+static BwStatement count_lost = {
+	.text =
+	"SELECT count(*) FROM bw_lost_orders AS l"
+	" WHERE l.account_id = $1 AND l.home = (SELECT i.home FROM bw_identity AS i)",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
 };
 
 int
@@ -366,4 +416,37 @@ bw_store_bind_sent(const BwDoubt *doubt, const char *account_id,
 	v[7] = CStringGetTextDatum(doubt->ordered_by);
 	bw_store_run(&bind_sent, v, nulls);
 	return ids;
+}
+
+bool
+bw_store_note_lost(const BwDoubt *doubt, const char *account_id, const BwSent *sent,
+				   const int64 *ids, int count)
+{
+	Datum		v[11];
+	bool		nulls[11] = {false};
+
+	v[0] = DirectFunctionCall1(namein, CStringGetDatum(doubt->server));
+	v[1] = DirectFunctionCall1(namein, CStringGetDatum(doubt->ordered_by));
+	v[2] = CStringGetTextDatum(account_id);
+	v[3] = CStringGetTextDatum(sent->bandwidth_order_id);
+	v[4] = CStringGetTextDatum(sent->customer_order_id);
+	v[5] = Int64GetDatum(sent->order_id);
+	v[6] = bw_store_text_array((const char *const *) sent->numbers, sent->number_count);
+	v[7] = TimestampTzGetDatum(sent->created);
+	nulls[7] = sent->created == DT_NOBEGIN;
+	nulls[8] = sent->status == NULL;
+	if (!nulls[8])
+		v[8] = CStringGetTextDatum(sent->status);
+	v[9] = bw_store_int64_array(ids, count);
+	v[10] = CStringGetTextDatum(bw_order_kind_name(sent->kind));
+	return bw_store_run(&note_lost, v, nulls) > 0;
+}
+
+int64
+bw_store_count_lost(const char *account_id)
+{
+	Datum		v[1] = {CStringGetTextDatum(account_id)};
+
+	bw_store_run(&count_lost, v, NULL);
+	return bw_store_int64(0, 0);
 }

@@ -65,6 +65,7 @@ typedef struct BwSent
 	char	  **numbers;		/* that it asks for, ten digits */
 	int			number_count;
 	int64		quantity;		/* that it asks for by criteria; -1: not said */
+	char	   *status;			/* Bandwidth's word; NULL: none */
 } BwSent;
 
 /* A row of a list of orders that may be ours. */
@@ -90,5 +91,15 @@ extern BwOurs *bw_store_may_be_ours(const char *account_id,
  */
 extern int64 *bw_store_bind_sent(const BwDoubt *doubt, const char *account_id,
 								 const BwSent *sent, int *count);
+
+/*
+ * What it carries beside these orders of ours, none maybe, was lost: write that
+ * down.  False: nothing was, or it is known, or another look will tell.
+ */
+extern bool bw_store_note_lost(const BwDoubt *doubt, const char *account_id,
+							   const BwSent *sent, const int64 *ids, int count);
+
+/* How many lost orders an account has. */
+extern int64 bw_store_count_lost(const char *account_id);
 
 #endif							/* BW_STORE_TIMELINE_H */

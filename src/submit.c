@@ -21,6 +21,7 @@
 
 #include "criteria.h"
 #include "echo.h"
+#include "encoding.h"
 #include "group.h"
 #include "guards.h"
 #include "registry.h"
@@ -141,6 +142,7 @@ add_criteria(BwOrderBody *body, const BwOrderData *order)
 	const BwSearch *search = &criteria.search;
 
 	bw_criteria_from_json(order->criteria, &criteria);
+	bw_criteria_to_utf8(&criteria.search);
 	body->type = bw_criteria_order_type(search);
 	body->quantity = order->quantity;
 	body->area_code = search->area_code;
@@ -202,7 +204,7 @@ order_body(const char *customer_order_id, BwOrderData **orders, int count,
 	BwOrderBody body = {.customer_order_id = customer_order_id,.numbers = numbers,
 	.number_count = number_count};
 
-	body.name = orders[0]->name != NULL ? orders[0]->name
+	body.name = orders[0]->name != NULL ? bw_to_utf8(orders[0]->name)
 		: count == 1 ? psprintf("PostgreSQL order " INT64_FORMAT, orders[0]->id)
 		: psprintf("PostgreSQL orders from " INT64_FORMAT, orders[0]->id);
 	body.site_id = orders[0]->site_id;

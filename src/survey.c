@@ -20,6 +20,7 @@
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "survey.h"
 #include "xml.h"
 

@@ -11,7 +11,9 @@
  *
  * An order at Bandwidth is known by its CustomerOrderId: that of a request
  * which waits, or one that this database made for a request which was lost
- * (orders that shared one, or an order by criteria after its search).
+ * (orders that shared one, or an order by criteria after its search).  What
+ * has our mark and fits none was lost with the other timeline: that is written
+ * down for a person (bw_lost_orders).
  * The account's disconnects are listed as well where some wait here: each has its
  * request, and so its CustomerOrderId, from the beginning.
  * Sources: "Get orders" and "Get disconnects" of the numbers API.
@@ -50,9 +52,9 @@ typedef struct Look
 	int			next;			/* the next one of them */
 	bool		reading;		/* an order, not a page, is being read */
 	bool		failed;
-	int			strangers;		/* with our mark, and for no order that we
-								 * know */
-	const char *stranger;
+	int			lost;			/* orders with our mark that carry what no
+								 * order here asks for */
+	const char *example;		/* one of them */
 } Look;
 
 /* For the transactions. */
@@ -77,6 +79,7 @@ static int	read_rows(Step *step, char ***ids, char ***customer_ids);
 static void take_order(BwWork *work, BwTask *task);
 static void read_numbers(const BwTexts *texts, BwSent *sent);
 static void bind_order(BwWork *work, void *arg);
+static void report_lost(const Look *look);
 static void conclude(BwWork *work, void *arg);
 
 void
@@ -215,14 +218,14 @@ bw_timeline_finished(BwWork *work, BwTask *task)
 	bw_task_free(task);
 }
 
-/* All orders are read. */
+/* All orders are read.  What was given back may have been lost as well. */
 static void
 turn_to_disconnects(BwTask *task)
 {
 	Look	   *look = task->detail;
 
 	if (look->query != NULL || look->listed == BW_KIND_DISCONNECT ||
-		!look->doubt.disconnects)
+		!(look->doubt.disconnects || task->account.server->allow_disconnect))
 		return;
 	look->listed = BW_KIND_DISCONNECT;
 	look->pages = 0;
@@ -339,6 +342,8 @@ take_order(BwWork *work, BwTask *task)
 	}
 	step.sent->created = bw_api_our_time(reply->created, outcome->reply);
 	step.sent->quantity = reply->quantity;
+	if (reply->status != NULL)
+		step.sent->status = MemoryContextStrdup(task->cxt, reply->status);
 	/* The echo of a failed order may have lost its list. */
 	read_numbers(reply->requested.count > 0 || step.sent->request_id != 0
 				 ? &reply->requested : &reply->completed, step.sent);
@@ -388,11 +393,24 @@ bind_order(BwWork *work, void *arg)
 		bw_guards_forget(work);
 		work->reconcile_at = GetCurrentTimestamp();
 	}
-	else if (step->sent->request_id == 0)
+	if (step->sent->request_id == 0 &&
+		bw_store_note_lost(&look->doubt, server->account_id, step->sent, ids, count))
 	{
-		look->strangers++;
-		look->stranger = step->sent->bandwidth_order_id;
+		look->lost++;
+		look->example = step->sent->bandwidth_order_id;
 	}
+}
+
+/* Those of earlier looks have their rows already. */
+static void
+report_lost(const Look *look)
+{
+	if (look->lost > 0)
+		ereport(WARNING,
+				(errmsg("Bandwidth has %d orders of this database that it does not know, for example %s",
+						look->lost, look->example),
+				 errdetail("They were sent before the database changed timelines; the rows of their orders were lost with the other one."),
+				 errhint("See bw_lost_orders: the account has their numbers, or has given them back.")));
 }
 
 /* Look again after a delay; after the last one the rest goes out. */
@@ -402,9 +420,11 @@ conclude(BwWork *work, void *arg)
 	Step	   *step = arg;
 	Look	   *look = step->look;
 	TimestampTz now = GetCurrentTimestamp();
-	int64		wait_ms = look->failed ? RETRY_MS
-	: bw_work_delay_ms(bw_look_up_delays, look->doubt.tries, -1);
+	int64		wait_ms;
 
+	report_lost(look);
+	wait_ms = look->failed ? RETRY_MS
+		: bw_work_delay_ms(bw_look_up_delays, look->doubt.tries, -1);
 	if (wait_ms >= 0)
 	{
 		step->next_due = TimestampTzPlusMilliseconds(now, wait_ms);
@@ -414,10 +434,4 @@ conclude(BwWork *work, void *arg)
 	}
 	bw_store_end_doubt(&look->doubt);
 	work->submit_at = work->search_at = now;
-	if (look->strangers > 0)
-		ereport(WARNING,
-				(errmsg("Bandwidth has %d orders of this database that it does not know, for example %s",
-						look->strangers, look->stranger),
-				 errdetail("They were sent before the database changed timelines, by orders that were lost with the other one."),
-				 errhint("Look at them in Bandwidth's dashboard: their numbers belong to the account.")));
 }

@@ -71,6 +71,8 @@ typedef struct BwWork
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
 	int			error_code;		/* of the last transaction that failed */
 	bool		fenced;			/* this database is a copy */
+	bool		outdated;		/* its tables are newer than the library */
+	bool		notify_fails;	/* the last time that we tried */
 	struct BwCaller *callers;	/* whose callbacks come; in callers_cxt */
 	int			caller_count;
 	MemoryContext callers_cxt;

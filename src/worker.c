@@ -63,6 +63,7 @@
 #include "submit.h"
 #include "subscribe.h"
 #include "timeline.h"
+#include "version.h"
 #include "work.h"
 #include "worker.h"
 
@@ -100,6 +101,7 @@ static void start(Oid database);
 static void leave(int code, Datum arg);
 static void give_memory_back(void);
 static void override_planner(void);
+static void check_version(BwWork *work);
 static void check_identity(BwWork *work, void *arg);
 static void prepare(BwWork *work, void *arg);
 static void main_loop(BwWork *work);
@@ -204,13 +206,36 @@ override_planner(void)
 }
 
 /*
+ * Tables that a newer release has altered are not ours to work on: somebody
+ * updated the extension, and the server still has the old library.
+ */
+static void
+check_version(BwWork *work)
+{
+	char	   *version = bw_store_sql_version();
+	bool		outdated = version != NULL && bw_version_is_newer(version, BW_SQL_VERSION);
+
+	if (outdated && !work->outdated)
+		ereport(WARNING,
+				(errmsg("the extension has version %s, the library serves versions up to %s: nothing is sent",
+						version, BW_SQL_VERSION),
+				 errhint("Install the library of that version, and restart the server.")));
+	work->outdated = outdated;
+}
+
+/*
  * A copy of a database orders nothing, and touches no subscription, until a
  * person decides that it shall (bw_take_over).
  */
 static void
 check_identity(BwWork *work, void *arg)
 {
-	bool		fenced = !bw_store_has_identity();
+	bool		fenced;
+
+	check_version(work);
+	if (work->outdated)
+		return;
+	fenced = !bw_store_has_identity();
 
 	if (fenced && !work->fenced)
 		ereport(WARNING,
@@ -228,7 +253,7 @@ static void
 prepare(BwWork *work, void *arg)
 {
 	check_identity(work, NULL);
-	if (work->fenced)
+	if (work->outdated || work->fenced)
 		return;
 	bw_store_forget_sends();
 	bw_timeline_check(work);
@@ -258,8 +283,10 @@ main_loop(BwWork *work)
 		}
 		if (asked_to_leave(work, &clock) || !bw_enabled)
 			return;
-		if (bw_registry_worker_take_recheck() ||
-			clock.probe_at <= GetCurrentTimestamp())
+		/* Somebody dropped the extension, or updated it. */
+		if (bw_registry_worker_take_recheck())
+			clock.probe_at = clock.safety_at = GetCurrentTimestamp();
+		if (clock.probe_at <= GetCurrentTimestamp())
 		{
 			if (!may_stay())
 				return;
@@ -467,7 +494,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 		work->doubts_at = now;
 		(void) bw_work_transaction(work, check_identity, NULL, "checking the identity");
 	}
-	if (work->fenced)
+	if (work->outdated || work->fenced)
 	{
 		work->check_interval_s = 0;
 		rest(work);
@@ -577,7 +604,7 @@ notify_all(BwWork *work, void *arg)
 /*
  * Tell sessions that wait, and listeners.  NOTIFY comes after the change and
  * in a transaction of its own: a full queue, or a lock that is not to be had
- * soon, costs the hint and not the change.
+ * soon, costs the hint and not the change.  That is said once.
  */
 static void
 tell(BwWork *work)
@@ -586,7 +613,8 @@ tell(BwWork *work)
 		return;
 	bw_registry_wake_waiters();
 	if (bw_notify)
-		(void) bw_work_transaction(work, notify_all, NULL, "notifying");
+		work->notify_fails = !bw_work_transaction(work, notify_all, NULL,
+												  work->notify_fails ? NULL : "notifying");
 	list_free_deep(work->moved);
 	work->moved = NIL;
 }

@@ -24,8 +24,8 @@ SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'worker'$$
 --
 -- All is well but what nobody asked for yet
 --
-SELECT is(lines(), 'preload, worker, server, usage, user mapping, access, account, site, SIP peer, '
-          'owner''s user mapping, identity, ordering, pause, attention, last error, listener, subscription!', 'all lines');
+SELECT is(lines(), 'preload, version, worker, server, usage, user mapping, access, account, site, SIP peer, '
+          'owner''s user mapping, identity, ordering, pause, attention, lost orders, last error, listener, subscription!', 'all lines');
 SELECT is_empty($$SELECT * FROM bw_check() WHERE ok AND hint IS NOT NULL$$, 'what is well needs no hint');
 SELECT is_empty($$SELECT * FROM bw_check() WHERE NOT ok AND (hint IS NULL OR detail IS NULL)$$,
                 'what is not has one, and says why');
@@ -131,7 +131,7 @@ RESET bandwidth.listen_port;
 --
 -- Server and rights
 --
-SELECT is(lines('elsewhere'), 'preload, worker, server!', 'without a server nothing more can be said');
+SELECT is(lines('elsewhere'), 'preload, version, worker, server!', 'without a server nothing more can be said');
 SELECT is(says('server', 'elsewhere'),
           'server "elsewhere" does not exist | CREATE SERVER elsewhere FOREIGN DATA WRAPPER bandwidth '
           'OPTIONS (account_id ''...'', site_id ''...'').', 'no server');
@@ -142,7 +142,7 @@ SELECT alike(says('server', 'other'), 'server "other" does not exist | %', 'nor 
 
 CREATE ROLE check_app;
 SET ROLE check_app;
-SELECT is(lines(), 'preload, worker, server, usage!', 'without rights nothing more is said');
+SELECT is(lines(), 'preload, version, worker, server, usage!', 'without rights nothing more is said');
 SELECT is(says('usage'), 'your role may not use the server | '
           'GRANT USAGE ON FOREIGN SERVER bandwidth TO check_app.', 'no USAGE');
 RESET ROLE;
@@ -152,7 +152,7 @@ GRANT USAGE ON FOREIGN SERVER bandwidth TO check_app;
 -- Credentials
 --
 SET ROLE check_app;
-SELECT is(lines(), 'preload, worker, server, usage, user mapping!, owner''s user mapping, identity, ordering, pause, attention, last error, listener, subscription!',
+SELECT is(lines(), 'preload, version, worker, server, usage, user mapping!, owner''s user mapping, identity, ordering, pause, attention, lost orders, last error, listener, subscription!',
           'without credentials nothing is asked');
 SELECT is(says('user mapping'), 'your role has no user mapping, and PUBLIC has none | '
           'CREATE USER MAPPING FOR check_app SERVER bandwidth '

@@ -100,13 +100,15 @@ A started server that preloads the library.  Options:
   conf    => [...]     lines for postgresql.conf
   init    => [...]     arguments for init() (e.g. allows_streaming => 1)
   preload => 0         do not preload the library
+  install_path => DIR  use that copy of PostgreSQL
 
 =cut
 
 sub bw_node
 {
 	my ($name, %options) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name,
+		map { defined $options{$_} ? ($_ => $options{$_}) : () } 'install_path');
 	my @settings = @SETTINGS;
 
 	shift @settings if defined $options{preload} && !$options{preload};
