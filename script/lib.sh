@@ -205,7 +205,7 @@ choose_build_dir()
 # Two runs at once must not build into the same folder at once.
 build()
 {
-	flock "$build" make -s -C "$build" -j"$(nproc)" PG_CONFIG="$pg_config" all sandbox callback-load
+	flock "$build" make -s -C "$build" -j"$(nproc)" PG_CONFIG="$pg_config" COPT=-Werror all sandbox callback-load
 }
 
 # PostgreSQL finds its own files relative to its programs, so a copy that
@@ -238,6 +238,7 @@ copy_files()
 		fi
 	done
 	cp "$top/README.md" "$work/files/"
+	cp "$top/sandbox/bw-sandbox.1" "$work/files/sandbox/"
 	cp "$build/sandbox/bw-sandbox" "$build/bench/build/callback-load" "$work/"
 }
 

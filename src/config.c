@@ -174,7 +174,7 @@ refuse_option(const char *name, Oid catalog)
 			 : errhint("There are no valid options in this context.")));
 }
 
-static void
+pg_noreturn static void
 refuse_value(const char *name, const char *value, const char *detail)
 {
 	ereport(ERROR,
