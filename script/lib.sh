@@ -286,6 +286,8 @@ make_stage()
 	# what PostgreSQL's own Perl modules for tests want to know
 	export PERL5LIB=$pgxs_test/perl:$work/files/test/lib
 	export PG_REGRESS=$pgxs_test/regress/pg_regress TESTDIR=$work/tmp
+	# the same from PostgreSQL 16 on
+	export TESTDATADIR=$work/tmp/tmp_check TESTLOGDIR=$work/tmp/tmp_check/log
 }
 
 # A port of 127.0.0.1 that was free a moment ago, and that neither an outgoing
