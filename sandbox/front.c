@@ -138,6 +138,7 @@ drip(void *arg, uint64_t position, char *buffer, size_t max)
 	(void) max;
 	if (position >= exchange->reply.body.len)
 		return MHD_CONTENT_READER_END_OF_STREAM;
+
 	/*
 	 * A reader that suspends must give nothing: the library would go on to
 	 * send it, and could end the connection that is to be resumed later.
