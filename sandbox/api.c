@@ -490,7 +490,7 @@ execute(Request *request, Reply *reply)
 		return;
 	}
 	/* What is lost on the way in is not in the echo either. */
-	if (fault_is(fault, "lost_echo") && fault->stored)
+	if (fault != NULL && fault_is(fault, "lost_echo") && fault->stored)
 		edited = xml_edit(request->body, request->body_len, fault->text);
 	if (edited != NULL)
 	{

@@ -47,18 +47,25 @@ begin_exchange(void *arg, const char *uri, struct MHD_Connection *connection)
 
 static void timed_go_on(void *arg);
 
+/* It may end before its time, by a delivery or by the end of the faults. */
 static void
-go_on(Exchange *exchange)
+end_wait(Exchange *exchange)
 {
 	Exchange  **link = &waiting;
 
-	/* It may end before its time, by a delivery or by the end of the faults. */
 	if (exchange->timed)
 		timer_cancel(timed_go_on, exchange);
 	exchange->timed = false;
-	while (*link != exchange)
+	while (*link != NULL && *link != exchange)
 		link = &(*link)->next;
-	*link = exchange->next;
+	if (*link != NULL)
+		*link = exchange->next;
+}
+
+static void
+go_on(Exchange *exchange)
+{
+	end_wait(exchange);
 	MHD_resume_connection(exchange->connection);
 }
 
@@ -120,7 +127,7 @@ reset_connection(struct MHD_Connection *connection)
 	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	if (info != NULL)
-		connect(info->connect_fd, &nobody, sizeof(nobody));
+		(void) connect(info->connect_fd, &nobody, sizeof(nobody));
 }
 
 static ssize_t
@@ -291,6 +298,8 @@ completed(void *arg, struct MHD_Connection *connection, void **state,
 	(void) code;
 	if (exchange == NULL)
 		return;
+	/* later versions of the library complete what is suspended, too */
+	end_wait(exchange);
 	free(exchange->query);
 	text_free(&exchange->body);
 	text_free(&exchange->reply.body);

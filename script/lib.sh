@@ -205,7 +205,7 @@ choose_build_dir()
 # Two runs at once must not build into the same folder at once.
 build()
 {
-	flock "$build" make -s -C "$build" -j"$(nproc)" PG_CONFIG="$pg_config" all sandbox callback-load
+	flock "$build" make -s -C "$build" -j"$(nproc)" PG_CONFIG="$pg_config" COPT=-Werror all sandbox callback-load
 }
 
 # PostgreSQL finds its own files relative to its programs, so a copy that
@@ -238,6 +238,7 @@ copy_files()
 		fi
 	done
 	cp "$top/README.md" "$work/files/"
+	cp "$top/sandbox/bw-sandbox.1" "$work/files/sandbox/"
 	cp "$build/sandbox/bw-sandbox" "$build/bench/build/callback-load" "$work/"
 }
 
@@ -285,6 +286,8 @@ make_stage()
 	# what PostgreSQL's own Perl modules for tests want to know
 	export PERL5LIB=$pgxs_test/perl:$work/files/test/lib
 	export PG_REGRESS=$pgxs_test/regress/pg_regress TESTDIR=$work/tmp
+	# the same from PostgreSQL 16 on
+	export TESTDATADIR=$work/tmp/tmp_check TESTLOGDIR=$work/tmp/tmp_check/log
 }
 
 # A port of 127.0.0.1 that was free a moment ago, and that neither an outgoing

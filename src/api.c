@@ -324,7 +324,7 @@ basic_authorization(const BwCredentials *credentials)
 	int			size = pg_b64_enc_len(len) + 1;
 	char	   *encoded = palloc0(size);
 
-	if (pg_b64_encode(plain, len, encoded, size - 1) < 0)
+	if (pg_b64_encode((const void *) plain, len, encoded, size - 1) < 0)
 		elog(ERROR, "could not encode credentials");
 	explicit_bzero(plain, len);
 	pfree(plain);

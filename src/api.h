@@ -16,6 +16,7 @@
 
 #include "bandwidth.h"
 
+#include "compat.h"
 #include "config.h"
 #include "datatype/timestamp.h"
 #include "http.h"
@@ -86,8 +87,8 @@ extern BwCall *bw_api_perform(const BwAccount *account, const BwCallSpec *spec);
 
 /* Raise what went wrong as an ERROR of its own SQLSTATE; "what" as in
  * "could not search for telephone numbers". */
-extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
-							 const char *what) pg_attribute_noreturn();
+pg_noreturn extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
+										 const char *what);
 
 /* An account without subscriptions answers 404, with 16000 to 16002. */
 extern bool bw_outcome_is_no_subscriptions(const BwOutcome *outcome);

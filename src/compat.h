@@ -12,15 +12,26 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "catalog/pg_extension.h"
 #include "common/jsonapi.h"
 #include "funcapi.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
+#include "utils/relcache.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 #include "utils/wait_event.h"
+/* VARDATA() and friends moved here with 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* Functions that do not return say so in front from 18 on. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
 
 /* CreateWaitEventSet() takes a resource owner from 17 on. */
 static inline WaitEventSet *
@@ -86,6 +97,28 @@ bw_init_materialized_column(FunctionCallInfo fcinfo)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 #else
 	SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED);
+#endif
+}
+
+/* The index of a primary key that is no deferrable one; 18 asks. */
+static inline Oid
+bw_primary_key_index(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(relation, false);
+#else
+	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+/* Index scans can be instrumented from 18 on. */
+static inline IndexScanDesc
+bw_begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(heap, index, snapshot, nkeys, 0);
 #endif
 }
 

@@ -109,7 +109,7 @@ static const Option options[] = {
 };
 
 static const Option *find_option(const char *name, Oid catalog);
-static void refuse_option(const char *name, Oid catalog) pg_attribute_noreturn();
+pg_noreturn static void refuse_option(const char *name, Oid catalog);
 static void check_value(const Option *option, const char *value);
 static void check_url(const char *name, const char *value);
 static void check_file(const char *name, const char *value);
@@ -174,7 +174,7 @@ refuse_option(const char *name, Oid catalog)
 			 : errhint("There are no valid options in this context.")));
 }
 
-static void
+pg_noreturn static void
 refuse_value(const char *name, const char *value, const char *detail)
 {
 	ereport(ERROR,

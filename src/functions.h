@@ -12,6 +12,7 @@
 #include "bandwidth.h"
 
 #include "api.h"
+#include "compat.h"
 #include "nodes/execnodes.h"
 #include "order.h"
 #include "place.h"
@@ -25,7 +26,7 @@ extern char *bw_arg_text(FunctionCallInfo fcinfo, int n);
 extern int	bw_arg_flag(FunctionCallInfo fcinfo, int n);
 
 /* Raise a refused argument as an ERROR. */
-extern void bw_problem_raise(const BwProblem *problem) pg_attribute_noreturn();
+pg_noreturn extern void bw_problem_raise(const BwProblem *problem);
 
 /* Bandwidth's texts as columns; absent and empty ones, and what is none, are null. */
 extern Datum bw_text_or_null(const char *text, bool *isnull);

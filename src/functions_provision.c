@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "compat.h"
 #include "functions.h"
 #include "provision.h"
 #include "registry.h"
@@ -28,7 +29,7 @@ PG_FUNCTION_INFO_V1(bw_order_ended);
 
 static void require_trigger(FunctionCallInfo fcinfo, const char *name);
 static void check_event(const TriggerData *trigger);
-static void refuse(const TriggerData *trigger, const char *why, const char *hint) pg_attribute_noreturn();
+pg_noreturn static void refuse(const TriggerData *trigger, const char *why, const char *hint);
 static void provision_batch(const BwProvisionRule *rule, Tuplestorestate *rows);
 static int64 order_of(const TriggerData *trigger);
 

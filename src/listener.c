@@ -174,7 +174,8 @@ static void connected(void *arg, struct MHD_Connection *connection, void **state
 					  enum MHD_ConnectionNotificationCode code);
 static void completed(void *arg, struct MHD_Connection *connection, void **state,
 					  enum MHD_RequestTerminationCode code);
-static void log_from_library(void *arg, const char *format, va_list args);
+static void log_from_library(void *arg, const char *format, va_list args)
+			pg_attribute_printf(2, 0);
 static BwParked *new_request(BwListener *listener, struct MHD_Connection *connection,
 							 const char *url);
 static int	judge_headers(BwParked *request, const char *method, const char *version);
@@ -822,7 +823,7 @@ judge_credentials(BwParked *request)
 	bool		allowed = false;
 
 	if (authorization != NULL && pg_strncasecmp(authorization, "Basic ", 6) == 0)
-		len = pg_b64_decode(authorization + 6, strlen(authorization + 6), pair,
+		len = pg_b64_decode(authorization + 6, strlen(authorization + 6), (void *) pair,
 							sizeof(pair));
 	for (int i = 0; i < listener->key_count; i++)
 	{

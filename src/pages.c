@@ -50,7 +50,7 @@ static bool is_counted(BwListKind kind);
 static char *with_filters(const char *next, const char *first);
 static bool has_parameter(const char *query, const char *name, size_t len);
 static void check_for_cycle(Walk *walk);
-static void unreadable(const BwPages *pages, const char *why) pg_attribute_noreturn();
+pg_noreturn static void unreadable(const BwPages *pages, const char *why);
 
 void
 bw_pages_read(const BwPages *pages, BwTakeRow take, void *arg)

@@ -137,7 +137,7 @@ bw_port_public_key(const BwWork *work)
 	len = strlen(pem);
 	room = pg_b64_enc_len(len);
 	encoded = palloc(room + 1);
-	room = pg_b64_encode(pem, len, encoded, room);
+	room = pg_b64_encode((const void *) pem, len, encoded, room);
 	encoded[Max(room, 0)] = '\0';
 	free(pem);
 	return encoded;

@@ -25,6 +25,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
+#include "compat.h"
 #include "provision_rule.h"
 
 typedef enum Kind
@@ -81,7 +82,7 @@ static bool read_outcome_column(BwProvisionRule *rule, Relation target,
 static void read_number_format(BwProvisionRule *rule, const char *value);
 static void add_input(BwProvisionRule *rule, const char *name, const char *value);
 static const Property *find_property(const char *name, size_t len);
-static void refuse_argument(const BwProvisionRule *rule, const char *name) pg_attribute_noreturn();
+pg_noreturn static void refuse_argument(const BwProvisionRule *rule, const char *name);
 static AttrNumber find_column(Relation rel, const char *argument, const char *column);
 static Oid	target_of(const Trigger *trigger, Relation source);
 static bool has_primary_key(Oid relation);
@@ -261,7 +262,7 @@ static bool
 has_primary_key(Oid relation)
 {
 	Relation	rel = table_open(relation, AccessShareLock);
-	bool		has = OidIsValid(RelationGetPrimaryKeyIndex(rel));
+	bool		has = OidIsValid(bw_primary_key_index(rel));
 
 	table_close(rel, NoLock);
 	return has;
@@ -270,7 +271,7 @@ has_primary_key(Oid relation)
 static void
 read_key(BwProvisionRule *rule, Relation target)
 {
-	Oid			oid = RelationGetPrimaryKeyIndex(target);
+	Oid			oid = bw_primary_key_index(target);
 	Relation	index;
 
 	if (!OidIsValid(oid))

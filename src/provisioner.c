@@ -64,7 +64,7 @@ static TimestampTz next_due;
 
 static void start(Oid database);
 static void end_process(void);
-static void give_up(const char *error) pg_attribute_noreturn();
+pg_noreturn static void give_up(const char *error);
 static bool run(Step step, BwProvision *provision, char **error);
 static void claim(BwProvision *provision);
 static void write_one(BwProvision *provision);

@@ -52,7 +52,7 @@ typedef struct Search
 } Search;
 
 /* One search under way, and what it brought. */
-typedef struct Result
+typedef struct SearchResult
 {
 	Search	   *search;
 	BwCriteria	criteria;
@@ -64,7 +64,7 @@ typedef struct Result
 	char	   *rate_center;	/* of the group's number, where there are no
 								 * criteria */
 	char	   *state;
-} Result;
+} SearchResult;
 
 /* Numbers that are given out, and what that means. */
 typedef struct Deal
@@ -95,14 +95,14 @@ static void make_task(BwWork *work, void *arg);
 static void start(BwWork *work, BwTask *task);
 static void take_numbers(BwTask *task);
 static void take_rate_center(BwTask *task);
-static bool is_wanted(const Result *result, const BwRow *row, BwNumber *number);
+static bool is_wanted(const SearchResult *result, const BwRow *row, BwNumber *number);
 static void record(BwWork *work, void *arg);
 static bool record_trouble(BwWork *work, Recording *recording);
 static void record_rate_center(Recording *recording);
 static void deal(Recording *recording);
-static void deal_row(Deal *deal, Result *result, const BwSearchRow *row,
+static void deal_row(Deal *deal, SearchResult *result, const BwSearchRow *row,
 					 char **free_ones, int free_count, int *next);
-static void fall_short(Deal *deal, const Result *result, const BwSearchRow *row,
+static void fall_short(Deal *deal, const SearchResult *result, const BwSearchRow *row,
 					   int left, BwSearchStep *step);
 static void refuse_all(Recording *recording, const char *code, const char *text);
 static void finish_deal(Recording *recording, Deal *deal, const char *code);
@@ -263,14 +263,14 @@ make_task(BwWork *work, void *arg)
 	Search	   *search = arg;
 	const BwSearchGroup *group = &search->group;
 	BwTask	   *task;
-	Result	   *result;
+	SearchResult *result;
 	MemoryContext old;
 
 	if (bw_config_server_if_exists(group->server) == NULL)
 		return;
 	task = search->task = bw_task_create(work, BW_TASK_SEARCH, 0);
 	bw_task_account(task, group->server, group->ordered_by);
-	result = MemoryContextAllocZero(task->cxt, sizeof(Result));
+	result = MemoryContextAllocZero(task->cxt, sizeof(SearchResult));
 	result->search = search;
 	if (group->criteria != NULL)
 	{
@@ -289,7 +289,7 @@ make_task(BwWork *work, void *arg)
 static void
 start(BwWork *work, BwTask *task)
 {
-	const Result *result = task->detail;
+	const SearchResult *result = task->detail;
 	BwCallSpec	spec = {.class = BW_CLASS_SEARCH,.method = "GET"};
 
 	if (result->search->group.criteria == NULL)
@@ -308,7 +308,7 @@ start(BwWork *work, BwTask *task)
 void
 bw_search_finished(BwWork *work, BwTask *task)
 {
-	Result	   *result = task->detail;
+	SearchResult *result = task->detail;
 	Search	   *search = result->search;
 	Recording	recording = {.task = task};
 
@@ -327,7 +327,7 @@ bw_search_finished(BwWork *work, BwTask *task)
 static void
 take_numbers(BwTask *task)
 {
-	Result	   *result = task->detail;
+	SearchResult *result = task->detail;
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 	BwList	   *list;
 	BwRow		row;
@@ -351,7 +351,7 @@ take_numbers(BwTask *task)
 }
 
 static bool
-is_wanted(const Result *result, const BwRow *row, BwNumber *number)
+is_wanted(const SearchResult *result, const BwRow *row, BwNumber *number)
 {
 	const char *tier = row->field[BW_FIELD_TIER];
 	int			max_tier = result->criteria.max_tier;
@@ -366,7 +366,7 @@ is_wanted(const Result *result, const BwRow *row, BwNumber *number)
 static void
 take_rate_center(BwTask *task)
 {
-	Result	   *result = task->detail;
+	SearchResult *result = task->detail;
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 	BwNumberReply *reply;
 	BwXmlProblem problem;
@@ -387,7 +387,7 @@ static void
 record(BwWork *work, void *arg)
 {
 	Recording  *recording = arg;
-	Result	   *result = recording->task->detail;
+	SearchResult *result = recording->task->detail;
 	const BwOutcome *outcome = bw_call_outcome(recording->task->call);
 	bool		no_criteria = result->search->group.criteria == NULL;
 
@@ -409,7 +409,7 @@ static bool
 record_trouble(BwWork *work, Recording *recording)
 {
 	const BwTask *task = recording->task;
-	const BwSearchGroup *group = &((Result *) task->detail)->search->group;
+	const BwSearchGroup *group = &((SearchResult *) task->detail)->search->group;
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 
 	if (outcome->kind == BW_OUTCOME_DONE)
@@ -442,7 +442,7 @@ record_trouble(BwWork *work, Recording *recording)
 static void
 record_rate_center(Recording *recording)
 {
-	Result	   *result = recording->task->detail;
+	SearchResult *result = recording->task->detail;
 
 	if (result->rate_center == NULL || result->state == NULL)
 		refuse_all(recording, "5018", "no telephone numbers are available");
@@ -468,7 +468,7 @@ make_deal(Deal *deal, BwSearchRow *rows, int count, int numbers)
 static void
 deal(Recording *recording)
 {
-	Result	   *result = recording->task->detail;
+	SearchResult *result = recording->task->detail;
 	Search	   *search = result->search;
 	int			count;
 	BwSearchRow *rows = bw_store_lock_searches(&search->group, &count);
@@ -502,7 +502,7 @@ deal(Recording *recording)
 }
 
 static void
-deal_row(Deal *deal, Result *result, const BwSearchRow *row, char **free_ones,
+deal_row(Deal *deal, SearchResult *result, const BwSearchRow *row, char **free_ones,
 		 int free_count, int *next)
 {
 	BwSearchStep *step = &deal->steps[deal->order_count];
@@ -532,7 +532,7 @@ deal_row(Deal *deal, Result *result, const BwSearchRow *row, char **free_ones,
 
 /* Wait for more, look further away, or do without. */
 static void
-fall_short(Deal *deal, const Result *result, const BwSearchRow *row, int left,
+fall_short(Deal *deal, const SearchResult *result, const BwSearchRow *row, int left,
 		   BwSearchStep *step)
 {
 	step->next = BW_SEARCH_AGAIN;
@@ -554,7 +554,7 @@ fall_short(Deal *deal, const Result *result, const BwSearchRow *row, int left,
 static void
 refuse_all(Recording *recording, const char *code, const char *text)
 {
-	Result	   *result = recording->task->detail;
+	SearchResult *result = recording->task->detail;
 	int			count;
 	BwSearchRow *rows = bw_store_lock_searches(&result->search->group, &count);
 	Deal		deal;
@@ -583,7 +583,7 @@ refuse_all(Recording *recording, const char *code, const char *text)
 static void
 finish_deal(Recording *recording, Deal *deal, const char *code)
 {
-	const Result *result = recording->task->detail;
+	const SearchResult *result = recording->task->detail;
 	BwEnded    *ended;
 	int			count;
 

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "store_orders.h"
 
 static Datum text_or_null(const char *text, bool *isnull);
@@ -22,7 +23,7 @@ static Datum copy_datum(uint64 row, int column);
 static BwStatement *insert_statement(int parts);
 static int	parts_of(const BwNewOrder *order);
 static void fill_row(const BwProvision *p, Datum *v, bool *nulls);
-static void raise_fence(void) pg_attribute_noreturn();
+pg_noreturn static void raise_fence(void);
 
 /*
  * An order, its numbers, its place in the queue and, where it cannot share

@@ -24,6 +24,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "compat.h"
 #include "store_rows.h"
 
 /* A statement that is being put together. */
@@ -112,7 +113,7 @@ bw_store_row_is_there(const BwRowRef *row)
 static bool
 find_by_index(Relation table, const BwRowRef *row)
 {
-	Oid			oid = RelationGetPrimaryKeyIndex(table);
+	Oid			oid = bw_primary_key_index(table);
 	Relation	index;
 	bool		found;
 
@@ -159,7 +160,7 @@ scan_index(Relation table, Relation index, const BwRowRef *row)
 					row->key_datums[i]);
 		keys[i].sk_collation = index->rd_indcollation[i];
 	}
-	scan = index_beginscan(table, index, snapshot, row->key_count, 0);
+	scan = bw_begin_index_scan(table, index, snapshot, row->key_count);
 	index_rescan(scan, keys, row->key_count, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	index_endscan(scan);

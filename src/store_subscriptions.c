@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "store_subscriptions.h"
 
 /* Rows that are this database's own. */

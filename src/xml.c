@@ -657,7 +657,7 @@ decode(const Shape *shape, const char *data, size_t len, void *target,
 	if (stream_open(&stream, data, len))
 		while ((step = stream_step(&stream)) < STEP_END)
 			if (!decode_step(&stream, step, shape, target, &reader, root))
-				step = stream_fail(&stream, OUT_OF_MEMORY);
+				stream_fail(&stream, OUT_OF_MEMORY);
 	*problem = stream.problem;
 	errors_abandon(&reader);
 	stream_close(&stream);

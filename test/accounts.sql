@@ -1,5 +1,6 @@
 -- Whose account, with which credentials: tokens, secrets, mappings, rights.
 -- sandbox: --client-id client --client-secret secret --username user --password word
+\set secret secret
 \ir lib/helpers.sql
 \getenv stage BW_STAGE
 \set secret_file :stage /tmp/accounts_secret

@@ -1,6 +1,7 @@
 -- bw_check(): each line that can fail does, and says what to do.  (Lines about
 -- preload and worker: test/t/040_settings.pl, for they are the whole server's.)
 -- sandbox: --client-id client --client-secret secret --account 9900000
+\set secret secret
 \ir lib/helpers.sql
 \getenv listen_port BW_LISTEN_PORT
 \set callback_url http://127.0.0.1: :listen_port /bandwidth

@@ -24,6 +24,24 @@ is(refused('--listen', '127.0.0.1:0', '--username', 'u'), 2, 'half a credential'
 is(refused('--listen', '127.0.0.1:0', '--nonsense'), 2, 'no such option');
 is(refused('--help'), 0, '--help');
 
+# The manual page and --help name the same options, calls, parameters and faults.
+sub words_of
+{
+	my ($text) = @_;
+	my %words = map { $_ => 1 } $text =~ m{(--[a-z][a-z-]+|/sandbox/[a-z/]*[a-z]|\b[a-z]+_[a-z0-9_]+)}g;
+
+	return \%words;
+}
+
+my $help   = `$ENV{BW_SANDBOX} --help`;
+my $manual = PostgreSQL::Test::Utils::slurp_file("$ENV{BW_FILES}/sandbox/bw-sandbox.1");
+my @kinds  = $help =~ s{.*?Kinds of faults}{}sr =~ m{^  (\w+) }mg;
+
+$manual =~ s/\\-/-/g;
+is_deeply(words_of($manual), words_of($help), 'the manual page names what --help names');
+cmp_ok(scalar @kinds, '>', 20, '... and the faults');
+is_deeply([ sort $manual =~ /^\.TP\n\.B (\w+)$/mg ], [ sort @kinds ], '... the same ones');
+
 # It ends at once whatever is under way.
 my $sandbox  = start_sandbox('order-delay' => 60000);
 my $receiver = SandboxTest::Receiver->new;

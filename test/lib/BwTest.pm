@@ -216,7 +216,7 @@ sub create_account
 		site_id    => '743',
 		%{ $options{server} // {} });
 	my %mapping =
-	  %{ $options{mapping} // { client_id => 'client', client_secret => 'secret' } };
+	  %{ $options{mapping} // { client_id => 'client', client_secret_file => secret_file($node) } };
 
 	$node->safe_psql($database,
 			"CREATE SERVER $name FOREIGN DATA WRAPPER bandwidth "
@@ -224,6 +224,17 @@ sub create_account
 		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER $name "
 		  . options_clause(\%mapping));
 	return;
+}
+
+# A secret that script/test looks for in every log: in a file, because a test
+# server logs all statements.
+sub secret_file
+{
+	my ($node) = @_;
+	my $name = $node->basedir . '/secret';
+
+	PostgreSQL::Test::Utils::append_to_file($name, 'Zx81-secret') unless -e $name;
+	return $name;
 }
 
 # OPTIONS (...) of a hash; undefined values are left out.

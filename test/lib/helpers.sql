@@ -12,13 +12,19 @@
 \set token_url :sandbox_url /api/v1/oauth2/token
 \set control 'BW_SANDBOX_URL=':sandbox_url' ':files'/script/sandbox-control '
 
+-- script/test looks for it in every log
+\if :{?secret}
+\else
+\set secret Zx81-secret
+\endif
+
 SET client_min_messages = warning;
 
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth
 OPTIONS (base_url :'base_url', token_url :'token_url', account_id '9900000', site_id '743',
          requests_per_minute '1000000', burst '1000000', max_numbers_per_day '1000000');
 CREATE USER MAPPING FOR CURRENT_USER SERVER bandwidth
-OPTIONS (client_id 'client', client_secret 'secret');
+OPTIONS (client_id 'client', client_secret :'secret');
 
 CREATE SCHEMA test;
 GRANT USAGE ON SCHEMA test TO PUBLIC;

@@ -28,7 +28,7 @@ sub wait_for_reason
 
 # --- errors that pause ---
 foreach my $case (
-	[ '403'  => { kind => 'status', status => 403 }, "ALTER USER MAPPING FOR CURRENT_USER SERVER bandwidth OPTIONS (SET client_secret 'other')" ],
+	[ '403'  => { kind => 'status', status => 403 }, "ALTER USER MAPPING FOR CURRENT_USER SERVER bandwidth OPTIONS (SET client_id 'other')" ],
 	[ '5051' => { kind => 'refuse', code => 5051, text => 'not authorized', status => 400 }, "SELECT bw_resume()" ],
 	[ '5012' => { kind => 'refuse', code => 5012, text => 'account locked', status => 400 }, "ALTER SERVER bandwidth OPTIONS (ADD connect_timeout '4s')" ],
 	[ '5016' => { kind => 'refuse', code => 5016, text => 'invalid site', status => 400 }, "ALTER SERVER bandwidth OPTIONS (DROP connect_timeout)" ])
