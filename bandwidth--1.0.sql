@@ -1243,7 +1243,9 @@ LANGUAGE SQL VOLATILE STRICT PARALLEL RESTRICTED
 BEGIN ATOMIC
     SELECT CASE
         WHEN q.waits_for IS NOT NULL THEN
-            pg_catalog.format('another order for the same telephone number (%s)', q.waits_for)
+            'another order for the same telephone number'
+            || COALESCE((SELECT pg_catalog.format(' (%s)', b.id) FROM bw_orders AS b
+                          WHERE b.id = q.waits_for AND b.ordered_by::text = q.ordered_by), '')
         WHEN q.due_at > pg_catalog.clock_timestamp() THEN
             pg_catalog.format('another try at %s: it could not be written down, the server log says why',
                               pg_catalog.date_trunc('second', q.due_at))
@@ -1313,9 +1315,9 @@ COMMENT ON FUNCTION bw_waiting_for_server(name, text)
 IS 'internal: what is wrong with the server of an order; null: nothing';
 REVOKE EXECUTE ON FUNCTION bw_waiting_for_server(name, text) FROM PUBLIC;
 
-CREATE FUNCTION bw_waiting_for(id bigint)
+CREATE FUNCTION bw_waiting_for_what(id bigint)
 RETURNS text
-LANGUAGE SQL STABLE STRICT SECURITY DEFINER PARALLEL RESTRICTED
+LANGUAGE SQL STABLE STRICT PARALLEL RESTRICTED
 BEGIN ATOMIC
     SELECT CASE
         WHEN o.is_final THEN
@@ -1364,8 +1366,17 @@ BEGIN ATOMIC
       LEFT JOIN bw_open_requests AS w ON w.request_id = o.request_id
       LEFT JOIN bw_doubts AS d
         ON d.server = o.server AND d.ordered_by = o.ordered_by AND d.up_to >= o.id
-     WHERE o.id = bw_waiting_for.id;
+     WHERE o.id = bw_waiting_for_what.id;
 END;
+COMMENT ON FUNCTION bw_waiting_for_what(bigint)
+IS 'internal: why an order is not done yet';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_what(bigint) FROM PUBLIC;
+
+-- Only of orders that the caller's role may see.
+CREATE FUNCTION bw_waiting_for(id bigint)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bw_waiting_for'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bw_waiting_for(bigint)
 IS 'why an order is not done yet; null: it is';
 

@@ -28,6 +28,7 @@
 #define REQUESTS_COLUMNS 21
 #define DELAY_COLUMNS 3
 
+PG_FUNCTION_INFO_V1(bw_waiting_for);
 PG_FUNCTION_INFO_V1(bw_stat_get_worker);
 PG_FUNCTION_INFO_V1(bw_stat_get_requests);
 PG_FUNCTION_INFO_V1(bw_stat_get_delay);
@@ -102,6 +103,22 @@ state_name(BwWorkerState state)
 			return "leaving";
 	}
 	return "stopped";
+}
+
+/* bw_waiting_for(id): 42704 for an order that the caller's role may not see. */
+Datum
+bw_waiting_for(PG_FUNCTION_ARGS)
+{
+	Oid			role = GetUserId();
+	BwStoreScope scope;
+	char	   *what;
+
+	bw_store_enter(&scope);
+	what = bw_store_waiting_for(bw_store_order(PG_GETARG_INT64(0), role)->id);
+	bw_store_leave(&scope);
+	if (what == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(CStringGetTextDatum(what));
 }
 
 /*

@@ -234,6 +234,12 @@ static BwStatement lock_unsent = {
 	.argtypes = {INT8OID}
 };
 
+static BwStatement waiting_for = {
+	.text = "SELECT bw_waiting_for_what($1)",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static BwStatement recheck_request = {
 	.text =
 	"UPDATE bw_open_requests SET due_at = now()"
@@ -537,6 +543,15 @@ bw_store_cancel_order(int64 id)
 	if (!bw_store_lock_unsent(id))
 		return false;
 	return bw_store_run(&cancel_order, v, NULL) > 0;
+}
+
+char *
+bw_store_waiting_for(int64 id)
+{
+	Datum		v[1] = {Int64GetDatum(id)};
+
+	bw_store_run(&waiting_for, v, NULL);
+	return bw_store_text(0, 0);
 }
 
 bool

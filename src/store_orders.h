@@ -89,6 +89,9 @@ typedef struct BwOrderRow
 	bool		own_home;		/* made by this database */
 } BwOrderRow;
 
+/* What an order waits for, in words; NULL: nothing. */
+extern char *bw_store_waiting_for(int64 id);
+
 /*
  * Is this database the one that its orders belong to, not a copy of it?  The
  * second raises 55000 if not.

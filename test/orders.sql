@@ -111,7 +111,7 @@ SELECT is_empty('SELECT * FROM ' || t, 'others see nothing in ' || t)
 SELECT is(test.error(format('SELECT %s(%s)', f, :app_order)),
           format('42704 order %s does not exist | bw_orders lists the orders of your role.', :app_order),
           f || '() of another role''s order')
-  FROM unnest(ARRAY['bw_cancel', 'bw_wait', 'bw_fetch_order', 'bw_recheck']) AS f;
+  FROM unnest(ARRAY['bw_cancel', 'bw_wait', 'bw_fetch_order', 'bw_recheck', 'bw_waiting_for']) AS f;
 SELECT is(test.error(format('SELECT * FROM bw_wait(ARRAY[%s])', :app_order)),
           format('42704 order %s does not exist | bw_orders lists the orders of your role.', :app_order),
           'nor in a list');
