@@ -83,7 +83,7 @@ wire_times()
 {
 	sql -d "$1" -F ' ' <<-END
 	WITH o AS (
-	    SELECT name, customer_order_id, row_number() OVER (PARTITION BY name ORDER BY order_id) - 1 AS n
+	    SELECT name, customer_order_id, row_number() OVER (PARTITION BY name ORDER BY order_id) AS n
 	      FROM ($(wire_orders "$1")) AS o),
 	d AS (
 	    SELECT (p.at_us - a.at_us) / 1000.0 AS ms
