@@ -10,7 +10,7 @@
 # The client, the receiver and PostgreSQL share the machine.
 
 # Calls of one run, by the number of connections.
-declare -A callback_calls=([1]=$(quick_or 1000 3000) [64]=$(quick_or 6000 30000))
+declare -A callback_calls=([1]=$(quick_or 500 3000) [64]=$(quick_or 3000 15000))
 
 prepare_callbacks()
 {
@@ -151,11 +151,13 @@ callbacks_run()
 # callbacks_peer_run KIND NAME CONNECTIONS [OPTION]...
 callbacks_peer_run()
 {
-	local port arguments=()
+	local port arguments=() count=${callback_calls[$3]}
 
+	# rates: the slow ones need no more
+	[[ "$3" == 1 ]] || count=$((count / 3))
 	port=$(free_port)
 	[[ "${4:-}" != --tls ]] || arguments=("$work/tmp/cert.pem" "$work/tmp/key.pem")
-	peer_orders "${callback_calls[$3]}"
+	peer_orders "$count"
 	start_node callbacks_peer receiver.js "$1" "$port" "${arguments[@]}"
 	load "$2" "$port" "$3" "${@:4}"
 	stop_node

@@ -131,7 +131,7 @@ measure_history()
 	script/sandbox-control POST config callbacks=off
 	setting bandwidth.poll_schedule 86400
 	turn_to "$stand_in_url"
-	for ((round = 0; round < (rounds > 3 ? 3 : rounds); round++)); do
+	for ((round = 0; round < (rounds + 1) / 2; round++)); do
 		history_round
 	done
 	setting bandwidth.poll_schedule
