@@ -8,7 +8,7 @@
 # time ends when the last order is RECEIVED.  None may be lost, none sent twice.
 # The peer is a queue table with a sender in Node.js that promises as much.
 
-drain_orders=$(quick_or 4000 30000)
+drain_orders=$(quick_or 2000 10000)
 
 prepare_drain()
 {

@@ -6,7 +6,8 @@
 # clients, while the worker sends on the same processors; the peer is a plain
 # INSERT into two tables with a foreign key, which sends nothing, by turns with it.
 # enqueue_bulk: 50,000 orders in one transaction; the peer is a loop in plpgsql
-# with two INSERTs.
+# with two INSERTs.  pg_net_8: net.http_post() by 8 clients, where that extension is
+# installed.
 
 bulk_orders=50000
 
@@ -92,10 +93,22 @@ enqueue_bulk_peer()
 	note plpgsql_loop $((bulk_orders * 1000000 / ($(now_us) - began)))
 }
 
+prepare_pg_net()
+{
+	peer_database pg_net_peer
+	sql -d postgres -c "ALTER SYSTEM SET pg_net.database_name = 'pg_net_peer'" -c 'SELECT pg_reload_conf()' >/dev/null
+	sql -d pg_net_peer -c 'CREATE EXTENSION pg_net'
+	echo "SELECT net.http_post('$stand_in_url/api/accounts/9900000/orders', '{}'::jsonb);" >"$work/tmp/pg_net.sql"
+}
+
 measure_enqueue()
 {
-	local round
+	local round pg_net=
 
+	if has_extension pg_net; then
+		pg_net=yes
+		prepare_pg_net
+	fi
 	prepare_enqueue enqueue
 	prepare_enqueue_peer
 	setting bandwidth.poll_schedule 86400
@@ -105,11 +118,14 @@ measure_enqueue()
 	for ((round = 0; round < rounds; round++)); do
 		checkpoint
 		enqueue_round enqueue '' enqueue_peer
+		[[ -z "$pg_net" ]] || note pg_net_8 "$(tps pg_net_peer "$work/tmp/pg_net.sql" 8 "$seconds")"
 	done
 	setting bandwidth.poll_schedule
 	drop_database enqueue
 	drop_database enqueue_peer
+	drop_database pg_net_peer
 	figure enqueue_1 per_s two_table_INSERT plain_1 'ratio >= 0.6'
 	figure enqueue_8 per_s two_table_INSERT plain_8 'ratio >= 0.6'
+	[[ -z "$pg_net" ]] || figure pg_net_8 per_s two_table_INSERT plain_8 none
 	figure enqueue_bulk per_s plpgsql_loop plpgsql_loop 'value >= 40000'
 }

@@ -20,7 +20,7 @@ measure_idle()
 {
 	local round before pids_of length
 
-	length=$(quick_or 5 30)
+	length=$(quick_or 3 20)
 	listen_ports[idle]=$(free_port)
 	fresh_database idle "$stand_in_url"
 	wait_until 30 "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'bandwidth worker'

@@ -134,6 +134,11 @@ peer_database()
 	sql -d postgres -c "CREATE DATABASE $1"
 }
 
+has_extension()
+{
+	[[ $(sql -d postgres -c "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = '$1')") == t ]]
+}
+
 # setting NAME VALUE: of the whole server; without VALUE its default again.
 setting()
 {

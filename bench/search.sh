@@ -63,11 +63,6 @@ search_peer_round()
 	note bare_search_5000 "$(floor_value ms 5000 "$(quick_or 10 50)")"
 }
 
-has_extension()
-{
-	[[ $(sql -d postgres -c "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = '$1')") == t ]]
-}
-
 # The extension "http": a GET, and XPath for the rows.
 http_extension_round()
 {
