@@ -139,11 +139,14 @@ load()
 # callbacks_run DATABASE NAME CONNECTIONS [OPTION]...
 callbacks_run()
 {
-	local first
+	local first worker cpu
 
 	first=$(sql -d "$1" -c 'SELECT COALESCE(max(id), 0) FROM bw_orders')
 	orders "$1" "${callback_calls[$3]}"
+	worker=$(worker_pid "$1")
+	cpu=$(cpu_us "$worker")
 	load "$2" "${listen_ports[$1]}" "$3" "${@:4}"
+	note "$2_cpu" $((($(cpu_us "$worker") - cpu) / callback_calls[$3]))
 	expect "$2: orders not complete" \
 		"$(sql -d "$1" -c "SELECT count(*) FROM bw_orders WHERE id > $first AND status <> 'COMPLETE'")" 0
 }
@@ -214,6 +217,8 @@ measure_callbacks()
 	drop_database callbacks_peer
 	figure callbacks per_s Node.js_and_pg "$(better plain_64 express_64)" 'value >= 30000'
 	figure callbacks_tls per_s Node.js_and_pg "$(better plain_64_tls express_64_tls)" 'value >= 15000'
+	figure callbacks_cpu us - - none
+	figure callbacks_tls_cpu us - - none
 	figure express_64 per_s Node.js_and_pg plain_64 none
 	figure callback_latency_p50 ms Node.js_and_pg plain_1_p50 none
 	figure callback_latency_p99 ms Node.js_and_pg plain_1_p99 'value <= 5'

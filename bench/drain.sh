@@ -25,7 +25,7 @@ expect_posts()
 # drain_round DATABASE PREFIX
 drain_round()
 {
-	local began ended first
+	local began ended first worker cpu
 
 	sql -d "$1" -c 'SELECT bw_pause()' >/dev/null
 	first=$(sql -d "$1" -c 'SELECT COALESCE(max(id), 0) FROM bw_orders')
@@ -33,10 +33,13 @@ drain_round()
 		bw_order(ARRAY[nextval('number')::text], name => 'bench ' || g)"
 	stand_in_log DELETE
 	checkpoint
+	worker=$(worker_pid "$1")
+	cpu=$(cpu_us "$worker")
 	began=$(now_us)
 	sql -d "$1" -c 'SELECT bw_resume()' >/dev/null
 	wait_until 300 "SELECT NOT EXISTS (SELECT FROM bw_queue) AND NOT EXISTS
 		(SELECT FROM bw_open_requests WHERE step = 'sent')" -d "$1"
+	note "$2drain_cpu" $((($(cpu_us "$worker") - cpu) / drain_orders))
 	ended=$(sql -d "$1" -c "SELECT (extract(epoch FROM max(received_at)) * 1e6)::bigint FROM bw_orders WHERE id > $first")
 	note "$2drain" $((drain_orders * 1000000 / (ended - began)))
 	expect_posts "$2drain"
@@ -78,4 +81,5 @@ measure_drain()
 	drop_database drain
 	drop_database drain_peer
 	figure drain per_s queue_table_and_Node.js queue_drain 'value >= 8000'
+	figure drain_cpu us - - none
 }

@@ -173,6 +173,16 @@ worker_pid()
 	sql -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'bandwidth worker' AND datname = '$1'"
 }
 
+# Processor time of a process so far, in us.
+cpu_us()
+{
+	local stat fields
+
+	read -r stat <"/proc/$1/stat"
+	read -ra fields <<<"${stat##*) }"
+	printf '%d' $(((fields[11] + fields[12]) * (1000000 / $(getconf CLK_TCK))))
+}
+
 # tps DATABASE SCRIPT CLIENTS SECONDS
 tps()
 {
