@@ -173,7 +173,9 @@ callbacks_round()
 	local kind
 
 	callbacks_run callbacks callbacks 64
+	probe_disk write_between
 	callbacks_run callbacks callback_latency 1
+	probe_disk write_between
 	callbacks_run callbacks_tls callbacks_tls 64 --tls
 	[[ -n "$node" ]] || return 0
 	for kind in plain express; do
@@ -193,10 +195,10 @@ better()
 	fi
 }
 
-# In synchronous writes of a block, measured when the run began.
+# In synchronous writes of a block, measured in between.
 latency_in_syncs()
 {
-	awk -v ms="$(median callback_latency_p50)" -v us="$(median synchronous_write)" \
+	awk -v ms="$(median callback_latency_p50)" -v us="$(median write_between)" \
 		'BEGIN {printf "%.2f", ms * 1000 / us}'
 }
 
