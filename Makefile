@@ -83,7 +83,7 @@ format-check:
 	script/format --check
 
 bench:
-	for bench in bench/*; do [ ! -f $$bench -o ! -x $$bench ] || $$bench || exit; done
+	bench/run
 
 # Posts callbacks, for a benchmark and a test
 callback-load:

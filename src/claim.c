@@ -84,6 +84,7 @@ static bool may_claim(BwWork *work, Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
 static void write_claims(Turn *turn, BwClaim *claims, int count);
 static BwOrderData *pick(Turn *turn, int limit, int *picked);
+static bool any_shares(const BwOrderData *orders, int count);
 static BwOrderData *pick_more_shared(Turn *turn, BwOrderData *first, int *picked);
 static int	make_claims(Turn *turn, BwOrderData *orders, int picked,
 						BwClaim *claims, int limit);
@@ -331,28 +332,50 @@ pick(Turn *turn, int limit, int *picked)
 	if (few > 0 && *picked > 0)
 		turn->again_at = share ? now : turn->again_at;
 	else if (share && *picked == limit)
-		orders = pick_more_shared(turn, orders, picked);
+	{
+		if (any_shares(orders, *picked) || turn->state->look_for_shared_at <= now)
+			orders = pick_more_shared(turn, orders, picked);
+		else
+			turn->again_at = Min(turn->again_at, turn->state->look_for_shared_at);
+	}
 	return orders;
 }
 
-/* There are more: those that share are not limited by the calls in flight. */
+static bool
+any_shares(const BwOrderData *orders, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (orders[i].request_id == 0)
+			return true;
+	return false;
+}
+
+/*
+ * There are more: those that share are not limited by the calls in flight.
+ * Where there are none, the look goes through the whole queue of orders that
+ * cannot share, so the next one waits: its cost stays a twentieth of the time.
+ */
 static BwOrderData *
 pick_more_shared(Turn *turn, BwOrderData *first, int *picked)
 {
 	int			count;
 	int			own = 0;
+	TimestampTz began = GetCurrentTimestamp();
 	BwOrderData *shared = bw_store_pick_orders(turn->group, turn->server->account_id,
 											   BW_PICK_SHARED, SHARED_ORDERS_MAX,
 											   &count);
 	BwOrderData *all = palloc(sizeof(BwOrderData) * (*picked + count));
+	TimestampTz now = GetCurrentTimestamp();
 
+	turn->state->look_for_shared_at = count > 0 ? DT_NOBEGIN :
+		now + Max(bw_coalesce_delay_ms * INT64CONST(1000), (now - began) * 20);
 	for (int i = 0; i < *picked; i++)
 		if (first[i].request_id != 0)
 			all[own++] = first[i];
 	memcpy(all + own, shared, sizeof(BwOrderData) * count);
 	*picked = own + count;
 	if (count == SHARED_ORDERS_MAX)
-		turn->again_at = GetCurrentTimestamp();
+		turn->again_at = now;
 	return all;
 }
 

@@ -37,6 +37,10 @@ PG_FUNCTION_INFO_V1(bw_cancel);
 PG_FUNCTION_INFO_V1(bw_fetch_order);
 PG_FUNCTION_INFO_V1(bw_recheck);
 PG_FUNCTION_INFO_V1(bw_receive);
+PG_FUNCTION_INFO_V1(bw_is_order_status);
+PG_FUNCTION_INFO_V1(bw_is_final_status);
+PG_FUNCTION_INFO_V1(bw_is_number_status);
+PG_FUNCTION_INFO_V1(bw_is_order_kind);
 
 #define FETCH_COLUMNS 15
 
@@ -284,4 +288,43 @@ texts_or_null(const BwTexts *texts, bool *isnull)
 	*isnull = (texts->count == 0);
 	return *isnull ? (Datum) 0
 		: bw_store_text_array((const char *const *) texts->items, texts->count);
+}
+
+/* --- for constraints, and a generated column --- */
+
+Datum
+bw_is_order_status(PG_FUNCTION_ARGS)
+{
+	BwOrderStatus status;
+
+	PG_RETURN_BOOL(bw_order_status_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &status));
+}
+
+Datum
+bw_is_final_status(PG_FUNCTION_ARGS)
+{
+	BwOrderStatus status;
+
+	PG_RETURN_BOOL(bw_order_status_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &status) &&
+				   bw_order_is_final(status));
+}
+
+Datum
+bw_is_number_status(PG_FUNCTION_ARGS)
+{
+	const char *status = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_BOOL(strcmp(status, "PENDING") == 0 || strcmp(status, "COMPLETE") == 0 ||
+				   strcmp(status, "FAILED") == 0);
+}
+
+Datum
+bw_is_order_kind(PG_FUNCTION_ARGS)
+{
+	const char *kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	for (int i = 0; i < BW_ORDER_KIND_COUNT; i++)
+		if (strcmp(kind, bw_order_kind_name(i)) == 0)
+			PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(false);
 }

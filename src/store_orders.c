@@ -38,10 +38,11 @@ enum Part
 	PART_REQUEST = 2,
 	PART_HELD = 4,				/* else queued */
 	PART_SEARCH = 8,
-	PART_ROW = 16
+	PART_ROW = 16,
+	PART_ONE_NUMBER = 32		/* with PART_NUMBERS: exactly one */
 };
 
-static BwStatement insert_order[32];
+static BwStatement insert_order[64];
 
 #define INSERT_ARGS 37
 
@@ -87,6 +88,11 @@ static const char insert_numbers[] =
 ", n AS ("
 " INSERT INTO bw_order_numbers (order_id, telephone_number)"
 " SELECT o.id, t FROM o, unnest($18::text[]) AS t)";
+
+static const char insert_number[] =
+", n AS ("
+" INSERT INTO bw_order_numbers (order_id, telephone_number)"
+" SELECT o.id, ($18::text[])[1] FROM o)";
 
 static const char insert_request[] =
 ", r AS ("
@@ -281,7 +287,7 @@ insert_statement(int parts)
 		appendStringInfoString(&text, insert_row);
 	appendStringInfo(&text, insert_itself, parts & PART_ROW ? " JOIN p ON p.order_id = self.id" : "");
 	if (parts & PART_NUMBERS)
-		appendStringInfoString(&text, insert_numbers);
+		appendStringInfoString(&text, parts & PART_ONE_NUMBER ? insert_number : insert_numbers);
 	if (parts & PART_REQUEST)
 		appendStringInfoString(&text, insert_request);
 	appendStringInfoString(&text, parts & PART_HELD ? insert_held : insert_queued);
@@ -299,6 +305,7 @@ static int
 parts_of(const BwNewOrder *order)
 {
 	return (order->has_numbers ? PART_NUMBERS : 0) |
+		(order->has_numbers && order->quantity == 1 ? PART_ONE_NUMBER : 0) |
 		(order->own_request ? PART_REQUEST : 0) |
 		(order->status == BW_ORDER_HELD ? PART_HELD : 0) |
 		(order->criteria != NULL && !order->direct ? PART_SEARCH : 0) |

@@ -40,6 +40,7 @@
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
 #define OUT_OF_MEMORY "out of memory"
+#define HAS_NUL "document has a NUL character"
 
 /* Level 1 is the document element. */
 #define LEVELS (BW_XML_MAX_DEPTH + 1)
@@ -467,6 +468,7 @@ static bool bind_element(const Stream *stream, int base,
 						 const Binding *bindings, int count, void *target);
 static bool bind_value(const Stream *stream, BindKind kind, void *slot);
 static bool lies_at(const Stream *stream, int base, const char *path);
+static bool begins_otherwise(const char *name, const char *pattern);
 static bool name_is(const char *name, const char *pattern, size_t len);
 static bool name_in(const char *name, const char *const *names);
 static bool holds_number(const Stream *stream);
@@ -737,11 +739,19 @@ static bool
 bind_element(const Stream *stream, int base, const Binding *bindings, int count,
 			 void *target)
 {
+	const char *first = stream->depth > base ? stream->name[base + 1] : NULL;
+
 	for (int i = 0; i < count; i++)
-		if (lies_at(stream, base, bindings[i].path) &&
+	{
+		const char *path = bindings[i].path;
+
+		if (*path != '#' && (first == NULL || begins_otherwise(first, path)))
+			continue;
+		if (lies_at(stream, base, path) &&
 			!bind_value(stream, bindings[i].kind,
 						(char *) target + bindings[i].offset))
 			return false;
+	}
 	return true;
 }
 
@@ -790,6 +800,16 @@ lies_at(const Stream *stream, int base, const char *path)
 	}
 }
 
+/*
+ * Most names are told from most patterns by their first letters alone, and this
+ * is asked many times for each element.
+ */
+static bool
+begins_otherwise(const char *name, const char *pattern)
+{
+	return *pattern != '*' && ((*name ^ *pattern) & ~('a' ^ 'A')) != 0;
+}
+
 /* "pattern" has "len" bytes; '*' stands for at least one of the name's. */
 static bool
 name_is(const char *name, const char *pattern, size_t len)
@@ -813,7 +833,7 @@ static bool
 name_in(const char *name, const char *const *names)
 {
 	for (; *names != NULL; names++)
-		if (name_is(name, *names, strlen(*names)))
+		if (!begins_otherwise(name, *names) && name_is(name, *names, strlen(*names)))
 			return true;
 	return false;
 }
@@ -836,10 +856,13 @@ holds_number(const Stream *stream)
 BwList *
 bw_xml_list_open(BwListKind kind, const char *data, size_t len)
 {
-	BwList	   *list = calloc(1, sizeof(BwList));
+	BwList	   *list = malloc(sizeof(BwList));
 
 	if (list == NULL)
 		return NULL;
+	/* all but the room for a text, most of which is never touched */
+	memset(list, 0, offsetof(BwList, stream.text));
+	memset(&list->last, 0, sizeof(BwList) - offsetof(BwList, last));
 	list->shape = &list_shapes[kind];
 	list->reader.found = &list->errors;
 	list->total = -1;
@@ -1497,12 +1520,14 @@ glance_characters(const Glance *glance, const char *encoding)
 			last = encodings[i].last;
 	if (last < 0)
 		return "document is in an unsupported encoding";
+	if (glance->width == 1 && last == 0xff)
+		return memchr(glance->data, 0, glance->count) ? HAS_NUL : NULL;
 	for (size_t i = 0; i <= glance->count; i++)
 	{
 		int			c = glance_at(glance, i);
 
 		if (c == 0)
-			return "document has a NUL character";
+			return HAS_NUL;
 		if (c > last || (glance->width == 2 &&
 						 (before >> 10 == 0xd800 >> 10) != (c >> 10 == 0xdc00 >> 10)))
 			return "characters do not fit the encoding";
@@ -1527,9 +1552,17 @@ is_xml_text(const char *text)
 
 	while (*text != '\0')
 	{
-		int			len = (int) strnlen(text, 4);
-		int			c = xmlGetUTF8Char(BAD_CAST text, &len);
+		int			len;
+		int			c;
 
+		/* most text is ASCII, of which the control characters are looked at */
+		if (*text >= ' ' && *text <= '~')
+		{
+			text++;
+			continue;
+		}
+		len = (int) strnlen(text, 4);
+		c = xmlGetUTF8Char(BAD_CAST text, &len);
 		if (c < smallest[len > 0 ? len : 0] || !xmlIsCharQ(c))
 			return false;
 		text += len;
