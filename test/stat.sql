@@ -6,6 +6,8 @@ SELECT no_plan();
 CREATE ROLE stat_nobody;
 CREATE ROLE stat_watcher IN ROLE pg_monitor;
 GRANT USAGE ON FOREIGN SERVER bandwidth TO stat_nobody;
+-- Budgets are an account's: those of the tests that run at the same time stay theirs.
+ALTER SERVER bandwidth OPTIONS (SET account_id '9900042');
 SELECT test.sandbox('config order_delay_ms=0 callbacks=off');
 
 CREATE SEQUENCE numbers START 9192500000;
@@ -158,8 +160,8 @@ SELECT test.sandbox('DELETE faults');
 SELECT bw_pause(reason => 'audit');
 SELECT is(waits(:paused), 'the end of a pause (audit, by ' || current_user || ', since T)', 'a pause by a person');
 ALTER SERVER bandwidth OPTIONS (SET account_id '9900002');
-SELECT is(waits(:paused), 'account 9900000, which is not that of server "bandwidth" any more', 'another account');
-ALTER SERVER bandwidth OPTIONS (SET account_id '9900000', ADD ordering 'off');
+SELECT is(waits(:paused), 'account 9900042, which is not that of server "bandwidth" any more', 'another account');
+ALTER SERVER bandwidth OPTIONS (SET account_id '9900042', ADD ordering 'off');
 SELECT is(waits(:paused), 'server "bandwidth", whose option "ordering" is off', 'ordering is off');
 ALTER SERVER bandwidth OPTIONS (DROP ordering);
 SELECT bw_resume();
