@@ -1401,11 +1401,12 @@ COMMENT ON FUNCTION bw_waiting_for_what(bigint)
 IS 'internal: why an order is not done yet';
 REVOKE EXECUTE ON FUNCTION bw_waiting_for_what(bigint) FROM PUBLIC;
 
--- Only of orders that the caller's role may see.
+-- Only of orders that the caller's role may see.  Were it volatile, a mere count
+-- of bw_open_orders would call it for each.
 CREATE FUNCTION bw_waiting_for(id bigint)
 RETURNS text
 AS 'MODULE_PATHNAME', 'bw_waiting_for'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bw_waiting_for(bigint)
 IS 'why an order is not done yet; null: it is';
 
