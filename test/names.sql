@@ -26,12 +26,13 @@ BEGIN
     RETURN result;
 END
 $$;
+-- The worker may have met the extension while it was dropped above: its last error.
 CREATE FUNCTION calls(schema text) RETURNS text
 LANGUAGE sql AS $$
     SELECT ask($q$SELECT concat_ws(', ',
         (SELECT count(*) FROM %1$I.bw_search('540551', quantity => 3)),
         %1$I.bw_e164('5402278098'), %1$I.bw_ten_digits('+15402278098'),
-        (SELECT string_agg("check", ' ') FROM %1$I.bw_check() WHERE NOT ok AND "check" <> 'subscription'),
+        (SELECT string_agg("check", ' ') FROM %1$I.bw_check() WHERE NOT ok AND "check" NOT IN ('subscription', 'last error')),
         (SELECT count(*) FROM %1$I.bw_list_subscriptions()),
         (SELECT count(*) FROM %1$I.bw_open_orders))$q$, schema)
 $$;
