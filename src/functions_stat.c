@@ -272,7 +272,7 @@ bw_stat_get_delay(PG_FUNCTION_ARGS)
 {
 	BwServer   *server = bw_config_server_if_exists(NameStr(*PG_GETARG_NAME(0)));
 	char	   *class_name = bw_arg_text(fcinfo, 1);
-	BwCallStatistics statistics;
+	BwCallStatistics statistics = {0};
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz free_at = DT_NOBEGIN;
 	BwEndpointClass class = 0;

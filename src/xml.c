@@ -595,7 +595,7 @@ bw_xml_decode_notification(const char *data, size_t len, BwXmlProblem *problem)
 	else if (decode(&notification_shape, data, len, notification, NULL, &root,
 					problem))
 	{
-		ok = name_is(root, "Notification", strlen("Notification"));
+		ok = root != NULL && name_is(root, "Notification", strlen("Notification"));
 		if (!ok)
 			set_problem(problem, "not a Notification");
 	}
