@@ -81,6 +81,7 @@ static TimestampTz after_failure(BwWork *work, Turn *turn);
 static void put_off_suspect(BwWork *work, void *arg);
 static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
+static bool is_paused(Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
 static void write_claims(Turn *turn, BwClaim *claims, int count);
 static BwOrderData *pick(Turn *turn, int limit, int *picked);
@@ -221,6 +222,9 @@ may_claim(BwWork *work, Turn *turn)
 		turn->again_at = TimestampTzPlusMilliseconds(now, ABSENT_RETRY_MS);
 		return false;
 	}
+	/* Else picking says so: then its orders would be locked at each commit. */
+	if (turn->state->paused && is_paused(turn))
+		return false;
 	for (int kind = 0; kind < BW_ORDER_KIND_COUNT; kind++)
 		turn->room[kind] = bw_guards_room(work, turn->server, kind);
 	if (turn->room[BW_KIND_ORDER] > 0)
@@ -232,6 +236,17 @@ may_claim(BwWork *work, Turn *turn)
 		return true;
 	turn->again_at = now;
 	return false;
+}
+
+static bool
+is_paused(Turn *turn)
+{
+	turn->state->paused = bw_guards_paused(turn->group->server, turn->group->ordered_by);
+	/* A secret's file may have changed, of which nobody tells us. */
+	if (turn->state->paused)
+		turn->again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 ABSENT_RETRY_MS);
+	return turn->state->paused;
 }
 
 /* Pick, write down, prepare; nothing leaves yet. */
@@ -260,14 +275,8 @@ claim_group(BwWork *work, Turn *turn)
 	orders = pick(turn, limit, &picked);
 	turn->suspects = picked;
 	turn->suspect = picked > 0 ? orders[0].id : 0;
-	if (picked > 0 && orders[0].paused &&
-		bw_guards_paused(turn->group->server, turn->group->ordered_by))
-	{
-		/* A secret's file may have changed, of which nobody tells us. */
-		turn->again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 ABSENT_RETRY_MS);
+	if (picked > 0 && orders[0].paused && is_paused(turn))
 		return;
-	}
 	count = make_claims(turn, orders, picked, claims, limit);
 	set_aside(turn);
 	if (count == limit)

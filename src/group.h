@@ -20,6 +20,7 @@ typedef struct BwGroupState
 	TimestampTz not_before;
 	int			failures;
 	int			pick_limit;		/* orders in one claim; 0: no limit of its own */
+	bool		paused;			/* when it was looked at last */
 	TimestampTz look_for_shared_at; /* behind orders that cannot share */
 	TimestampTz shared_sent_at; /* last shared request */
 	TimestampTz listed_at;		/* last list of many orders */

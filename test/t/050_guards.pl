@@ -11,6 +11,7 @@ my $node = bw_node('main', sandbox => $sandbox,
 	conf => [ "bandwidth.look_up_delays = '0.1,0.2'", "bandwidth.poll_schedule = '0.1,0.2,0.5'",
 		"bandwidth.coalesce_delay = '200ms'" ]);
 my $number = 9192200000;
+my $second;
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub posts { return $sandbox->journal_count(class => 'ORDER', method => 'POST'); }
@@ -40,7 +41,7 @@ foreach my $case (
 	wait_for_reason($id, qr/end of a pause/);
 	is(field($id, 'status'), 'QUEUED', "$name pauses, and the order is QUEUED again");
 	my $before = posts();
-	my $second = order_id($node, ++$number);
+	$second = order_id($node, ++$number);
 	wait_for_reason($second, qr/end of a pause/);
 	is(posts(), $before, "$name: nothing is sent meanwhile");
 	sql($end);
@@ -62,6 +63,13 @@ wait_for_reason($id, qr/maintenance/);
 sql("ALTER SERVER bandwidth OPTIONS (SET requests_per_minute '999999')");
 is(waits($id) =~ /maintenance/ ? 1 : 0, 1, 'ALTER SERVER does not end a pause that a person made');
 is(posts(), $before, 'paused orders are not sent');
+
+# The other account's order shows that the worker had its turn.
+create_account($node, 'postgres', name => 'second', sandbox => $sandbox);
+my $touched = field($id, 'xmax');
+$second = order_id($node, ++$number, "server => 'second'");
+wait_for_status($node, $second, 'COMPLETE');
+is(field($id, 'xmax'), $touched, 'nor looked at each time somebody orders');
 is(sql('SELECT bw_resume()'), 't', 'bw_resume');
 is(sql('SELECT bw_resume()'), 'f', 'bw_resume, again');
 wait_for_all($node);
