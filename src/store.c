@@ -6,8 +6,8 @@
  * Users call our functions without any right on our tables, and with any
  * search_path; the worker starts as a superuser that it must not act as.
  * Both enter here: the identity becomes the owner of bw_orders (who may be
- * neither superuser nor able to log in), and the search_path is pg_catalog,
- * the extension's schema and, last, pg_temp.
+ * neither superuser nor able to log in), and the search_path is pg_catalog and,
+ * last, pg_temp: not our own schema, where others may be allowed to CREATE.
  *
  * The only file that includes SPI.
  *
@@ -42,16 +42,20 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "qualify.h"
 #include "store.h"
 
 /* The scope that is open; scopes nest when a trigger calls us again. */
 static BwStoreScope *current_scope = NULL;
 
+/* Name of the extension's schema when a scope was last opened. */
+static const char *own_schema = NULL;
+
 static bool find_tables(Oid *owner, Oid *schema);
 static Oid	extension_schema(void);
 static char *read_extension(Oid *schema);
 static void lock_extension(void);
-static char *safe_search_path(Oid schema);
+static void note_schema(Oid schema);
 static SPIPlanPtr statement_plan(BwStatement *statement);
 static uint64 run_plan(BwStatement *statement, const Datum *values,
 					   const bool *nulls, Snapshot snapshot);
@@ -111,16 +115,15 @@ bw_store_enter(BwStoreScope *scope)
 						"bandwidth"),
 				 errhint("Run CREATE EXTENSION bandwidth.")));
 
+	note_schema(schema);
 	scope->caller = CurrentMemoryContext;
 	scope->outer = current_scope;
 	GetUserIdAndSecContext(&scope->user, &scope->security_context);
 	SetUserIdAndSecContext(owner,
 						   scope->security_context | SECURITY_LOCAL_USERID_CHANGE);
 	scope->guc_nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path",
-							 safe_search_path(schema),
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	back_to_caller(scope);
@@ -292,29 +295,34 @@ bw_store_owns_extension(Oid role)
 	return OidIsValid(extension) && bw_owns_extension(extension, role);
 }
 
-static char *
-safe_search_path(Oid schema)
+/* A schema may get another name, and the extension another schema. */
+static void
+note_schema(Oid schema)
 {
-	return psprintf("pg_catalog, %s, pg_temp",
-					quote_identifier(get_namespace_name(schema)));
+	char	   *name = get_namespace_name(schema);
+
+	if (own_schema == NULL || strcmp(own_schema, name) != 0)
+		own_schema = MemoryContextStrdup(TopMemoryContext, name);
+	pfree(name);
 }
 
+/* A plan for a former schema is not freed: it may be running, further out. */
 static SPIPlanPtr
 statement_plan(BwStatement *statement)
 {
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->text, statement->nargs,
-									   statement->argtypes);
+	SPIPlanPtr	plan;
 
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s",
-				 SPI_result_code_string(SPI_result));
-		if (SPI_keepplan(plan) != 0)
-			elog(ERROR, "SPI_keepplan failed");
-		statement->plan = plan;
-	}
-	return statement->plan;
+	if (statement->plan != NULL && statement->schema == own_schema)
+		return statement->plan;
+	plan = SPI_prepare(bw_qualify(statement->text, own_schema), statement->nargs,
+					   statement->argtypes);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	statement->plan = plan;
+	statement->schema = own_schema;
+	return plan;
 }
 
 uint64

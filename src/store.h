@@ -19,8 +19,9 @@
 #define BW_STATEMENT_MAX_ARGS 40
 
 /*
- * A statement with its saved plan.  Static, one per text; names need no
- * schema, because bw_store_enter() sets the search_path.
+ * A statement with its saved plan.  Static, one per text.  Our own names are
+ * written without schema, which is added (qualify.h); everything else is looked
+ * up in pg_catalog only.
  */
 typedef struct BwStatement
 {
@@ -28,6 +29,7 @@ typedef struct BwStatement
 	int			nargs;
 	Oid			argtypes[BW_STATEMENT_MAX_ARGS];
 	void	   *plan;			/* saved; NULL: not yet */
+	const char *schema;			/* our schema, as the plan was made for it */
 } BwStatement;
 
 /* Identity and settings to put back. */
@@ -41,7 +43,7 @@ typedef struct BwStoreScope
 } BwStoreScope;
 
 /*
- * Run what follows as the owner of the tables, with a safe search_path.
+ * Run what follows as the owner of the tables, with pg_catalog as the search_path.
  * Needs a transaction.  After an error the (sub)transaction's abort puts
  * everything back.
  */
