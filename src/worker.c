@@ -434,6 +434,7 @@ asked_to_leave(BwWork *work, Clock *clock)
 static bool
 may_stay(void)
 {
+	MemoryContext lap = CurrentMemoryContext;
 	LOCKTAG		tag;
 	bool		installed = false;
 	bool		locked;
@@ -446,6 +447,8 @@ may_stay(void)
 	else
 		bw_registry_worker_come_back(AFTER_LOCK_MS);
 	CommitTransactionCommand();
+	/* A commit leaves TopMemoryContext current, which nobody empties. */
+	MemoryContextSwitchTo(lap);
 	return locked && installed;
 }
 
