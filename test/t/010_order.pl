@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use BwTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $sandbox = start_sandbox();
@@ -107,17 +108,30 @@ sub rss_anon
 	my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>;
 	return $kb;
 }
+# Bytes used in the context that lives as long as the worker does.
+sub top_context
+{
+	my $log = $node->logfile;
+	my $before = -s $log;
+	my $used;
+
+	$node->safe_psql('postgres', 'SELECT pg_log_backend_memory_contexts(' . worker_pid($node) . ')');
+	wait_until(sub { ($used) = slurp_file($log, $before) =~ /TopMemoryContext: .*; (\d+) used/ }, 'memory contexts are in the log');
+	return $used;
+}
 my $script =
   join '', map { "SELECT bw_order(ARRAY['" . (9192100000 + $_) . "'], name => 'n$_');\n" } 1 .. 100;
 $node->safe_psql('postgres', $script);
 wait_for_all($node, 60);
 my $first = rss_anon();
+my $top = top_context();
 $script = join '', map { "SELECT bw_order(ARRAY['" . (9192100000 + $_) . "'], name => 'n$_');\n" } 101 .. 1000;
 $node->safe_psql('postgres', $script);
 wait_for_all($node, 120);
 my $last = rss_anon();
 is($node->safe_psql('postgres', "SELECT count(*) FROM bw_orders WHERE status = 'COMPLETE' AND name LIKE 'n%'"),
 	1000, '1,000 orders committed one by one all complete');
+cmp_ok(top_context(), '<=', $top + 4096, 'and nothing of it stays in the worker');
 SKIP:
 {
 	skip 'valgrind keeps what was freed', 1 if $ENV{BW_VALGRIND};
