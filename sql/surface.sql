@@ -154,6 +154,8 @@ SELECT bw_order(ARRAY['12345']);
 SELECT bw_order(ARRAY['5402278098'], name => repeat('x', 51));
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => 'under_score');
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => repeat('x', 41));
+SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['a b']);
+SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['0c1a', NULL]);
 SELECT bw_order(ARRAY['5402278098'], site_id => 'main');
 SELECT bw_order(ARRAY['5402278098'], peer_id => '-1');
 SELECT bw_order(ARRAY['5402278098'], back_order_requested => true);

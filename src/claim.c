@@ -71,7 +71,7 @@ typedef struct Turn
 	Ids			misplaced;		/* place not allowed */
 	Ids			forbidden;		/* disconnecting not allowed */
 	Ids			blocked;
-	int			suspects;		/* picked, and not yet written down */
+	int			suspects;		/* picked, and not yet ready to be sent */
 	int64		suspect;		/* the first of them */
 	TimestampTz again_at;		/* when to come again, answers apart */
 } Turn;
@@ -84,6 +84,7 @@ static bool may_claim(BwWork *work, Turn *turn);
 static bool is_paused(Turn *turn);
 static void claim_group(BwWork *work, Turn *turn);
 static void write_claims(Turn *turn, BwClaim *claims, int count);
+static void prepare_claims(BwWork *work, Turn *turn, BwClaim *claims, int count);
 static BwOrderData *pick(Turn *turn, int limit, int *picked);
 static bool any_shares(const BwOrderData *orders, int count);
 static BwOrderData *pick_more_shared(Turn *turn, BwOrderData *first, int *picked);
@@ -283,6 +284,7 @@ claim_group(BwWork *work, Turn *turn)
 		work->crowded = true;
 	if (count > 0)
 		write_claims(turn, claims, count);
+	prepare_claims(work, turn, claims, count);
 	turn->suspects = 0;
 	if (picked > 0)
 		turn->state->pick_limit *= 2;
@@ -293,16 +295,22 @@ claim_group(BwWork *work, Turn *turn)
 	for (int kind = 0; kind < BW_ORDER_KIND_COUNT; kind++)
 		bw_guards_spent(work, server->name, kind, (int) turn->spent[kind]);
 	work->last_group = turn->state;
-	turn->tasks = palloc(sizeof(BwTask *) * count);
+	/* That of a disconnect was taken when it was allowed to pass. */
 	for (int i = 0; i < count; i++)
-	{
-		turn->tasks[i] = bw_submit_prepare(work, turn->group, &claims[i]);
-		turn->task_count++;
-		/* That of a disconnect was taken when it was allowed to pass. */
 		if (claims[i].orders[0]->kind == BW_KIND_ORDER)
 			bw_registry_budget_take(server->account_id, BW_CLASS_ORDER,
 									server->requests_per_minute, server->burst,
 									&retry_at);
+}
+
+static void
+prepare_claims(BwWork *work, Turn *turn, BwClaim *claims, int count)
+{
+	turn->tasks = palloc(sizeof(BwTask *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		turn->tasks[i] = bw_submit_prepare(work, turn->group, &claims[i]);
+		turn->task_count++;
 	}
 }
 

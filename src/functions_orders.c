@@ -49,6 +49,7 @@ static void read_options(FunctionCallInfo fcinfo, const BwServer *server,
 static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
 						   const char *consequence);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
+static Datum read_reservation_ids(FunctionCallInfo fcinfo, int arg);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 
@@ -111,7 +112,7 @@ bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed)
 	bw_config_check_usage(wanted.server, GetUserId());
 	wanted.numbers = read_numbers(fcinfo, &wanted.count);
 	read_options(fcinfo, wanted.server, &wanted.options);
-	wanted.reservation_ids = PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7);
+	wanted.reservation_ids = read_reservation_ids(fcinfo, 7);
 	wanted.idempotency_key = bw_arg_text(fcinfo, 9);
 	wanted.tag = PG_ARGISNULL(10) ? (Datum) 0 : PG_GETARG_DATUM(10);
 	bw_place_numbers_order(&wanted, placed);
@@ -149,6 +150,31 @@ read_numbers(FunctionCallInfo fcinfo, int *count)
 	for (int i = 0; i < *count; i++)
 		texts[i] = nulls[i] ? NULL : TextDatumGetCString(items[i]);
 	return texts;
+}
+
+/* As it came, 0: null.  What no reservation can be called is refused. */
+static Datum
+read_reservation_ids(FunctionCallInfo fcinfo, int arg)
+{
+	BwProblem	problem;
+	Datum	   *items;
+	bool	   *nulls;
+	int			count;
+
+	if (PG_ARGISNULL(arg))
+		return (Datum) 0;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false,
+					  TYPALIGN_INT, &items, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("reservation_ids must not contain null")));
+		if (!bw_reservation_id_check(TextDatumGetCString(items[i]), &problem))
+			bw_problem_raise(&problem);
+	}
+	return PG_GETARG_DATUM(arg);
 }
 
 static void

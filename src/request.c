@@ -698,6 +698,17 @@ check_customer_order_id(const char *id, BwProblem *problem)
 }
 
 bool
+bw_reservation_id_check(const char *id, BwProblem *problem)
+{
+	size_t		len = strlen(id);
+
+	if (len >= 1 && len <= BW_RESERVATION_ID_MAX && strspn(id, LETTERS DIGITS "-_") == len)
+		return true;
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, "reservation_ids", id,
+						"An id has 1 to 100 letters, digits, dashes and underscores.");
+}
+
+bool
 bw_order_search_check(const BwSearch *criteria, const BwOrderOptions *options,
 					  bool direct, const int *max_tier, BwProblem *problem)
 {

@@ -485,6 +485,8 @@ bw_store_texts(uint64 row, int column, int *count)
 	Datum		value = bw_store_datum(row, column, &isnull);
 	MemoryContext old;
 	Datum	   *items;
+	bool	   *nulls;
+	int			n;
 	char	  **texts;
 
 	*count = 0;
@@ -492,10 +494,11 @@ bw_store_texts(uint64 row, int column, int *count)
 		return NULL;
 	old = MemoryContextSwitchTo(current_scope->caller);
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
-					  TYPALIGN_INT, &items, NULL, count);
-	texts = palloc(sizeof(char *) * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-		texts[i] = TextDatumGetCString(items[i]);
+					  TYPALIGN_INT, &items, &nulls, &n);
+	texts = palloc(sizeof(char *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			texts[(*count)++] = TextDatumGetCString(items[i]);
 	MemoryContextSwitchTo(old);
 	return texts;
 }

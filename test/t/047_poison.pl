@@ -96,6 +96,20 @@ sub others_go_on
 	return;
 }
 
+# --- an order of which no request can be made ---
+# bw_order() refuses these; who may write to the table can do worse.
+foreach my $bad ("E'\\x01'", 'NULL')
+{
+	sql('SELECT bw_pause()');
+	my $spoilt = order_id($node, ++$number, "reservation_ids => ARRAY['r']");
+	sql("UPDATE bw_orders SET reservation_ids = ARRAY[$bad] WHERE id = $spoilt");
+	my @others = map { order_id($node, ++$number, "name => 'n$number'") } 1 .. 3;
+	sql('SELECT bw_resume()');
+	wait_until(sub { sql('SELECT count(*) FROM bw_orders WHERE id IN (' . join(',', @others) . ") AND status = 'COMPLETE'") eq '3' },
+		"other orders pass one with the reservation $bad", 30);
+	sql("SELECT bw_cancel($spoilt)");
+}
+
 # --- the reply to a POST, and that its outcome is unknown then ---
 my $id = poisoned_order('RECEIVED|UNKNOWN|COMPLETE');
 wait_until(sub { failures($id) >= 1 }, 'the recording of a reply fails');
