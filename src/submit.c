@@ -416,7 +416,9 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 
 /*
  * Bandwidth said no.  What the whole account or mapping did wrong pauses it
- * and costs no order; else the order is REJECTED, and false returned.
+ * and costs no order.  What is said of a copy need not hold for the one that
+ * was lost: that may have bought the numbers, or used up their reservation.
+ * Else the order is REJECTED, and false returned.
  */
 static bool
 settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
@@ -425,7 +427,6 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 	BwErrorClass class = outcome->kind == BW_OUTCOME_UNAUTHORIZED
 	? BW_ERROR_MAPPING : bw_order_error_class(outcome->code);
 	bool		first = request->attempts <= 1;
-	bool		disconnect = ((Submission *) task->detail)->kind == BW_KIND_DISCONNECT;
 
 	item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
 	switch (class)
@@ -444,18 +445,14 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 				return true;
 			}
 			break;
-		case BW_ERROR_NUMBER_TAKEN:
-		case BW_ERROR_NUMBER_INVALID:
-			if (!first && (class == BW_ERROR_NUMBER_TAKEN || disconnect))
-			{
-				/* Taken, or gone, maybe by the copy whose reply was lost. */
-				item->refused_code = outcome->code;
-				item->refused_text = outcome->text;
-				return true;
-			}
-			break;
 		default:
 			break;
+	}
+	if (!first)
+	{
+		item->refused_code = outcome->code;
+		item->refused_text = outcome->text;
+		return true;
 	}
 	item->status = BW_ORDER_REJECTED;
 	item->errors = refusal_errors(task);
