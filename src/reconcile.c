@@ -29,6 +29,7 @@
 #include "reconcile.h"
 #include "registry.h"
 #include "settle.h"
+#include "split.h"
 #include "submit.h"
 #include "xml.h"
 
@@ -107,6 +108,7 @@ static BwFound **unbound(const BwRequestRow *request, BwFound **found, int *coun
 static int	compare_created(const void *a, const void *b);
 static void adopt(BwWork *work, BwFound **found, int count, BwSettlement *item);
 static BwOrderStatus combine(BwOrderStatus a, BwOrderStatus b);
+static bool is_to_be_split(const BwSettlement *item);
 static bool nothing_found(const BwRequestRow *request, BwSettlement *item);
 
 void
@@ -535,6 +537,12 @@ record(BwWork *work, void *arg)
 				recording->next_due = Min(recording->next_due, ask_anew(&requests[j]));
 				continue;
 			}
+			if (is_to_be_split(item))
+			{
+				bw_split_copy(&requests[j]);
+				recording->next_due = GetCurrentTimestamp();
+				continue;
+			}
 			if (!bw_order_is_final(item->status))
 				recording->next_due = Min(recording->next_due, item->due_at);
 			n++;
@@ -721,6 +729,14 @@ combine(BwOrderStatus a, BwOrderStatus b)
 		if (a == by_weight[i] || b == by_weight[i])
 			return by_weight[i];
 	return BW_ORDER_FAILED;
+}
+
+/* A refused copy that no lost one explains: some of its numbers are bad. */
+static bool
+is_to_be_split(const BwSettlement *item)
+{
+	return item->status == BW_ORDER_REJECTED &&
+		bw_may_split(item->request, item->error_code);
 }
 
 /*

@@ -319,18 +319,16 @@ record(BwWork *work, void *arg)
 }
 
 /*
- * Several orders, refused because of some of their numbers.  Numbers that are
- * taken when a request is sent again may be its own: those are asked about.
+ * Several orders, refused because of some of their numbers.  After a copy it
+ * is first asked what became of the lost one.
  */
 static bool
 is_to_be_split(BwTask *task, const BwRequestRow *request)
 {
 	const BwOutcome *outcome = bw_call_outcome(task->call);
-	BwErrorClass class = bw_order_error_class(outcome->code);
 
-	return outcome->kind == BW_OUTCOME_REFUSED && request->member_count > 1 &&
-		(class == BW_ERROR_NUMBER_INVALID ||
-		 (class == BW_ERROR_NUMBER_TAKEN && request->attempts <= 1));
+	return outcome->kind == BW_OUTCOME_REFUSED && request->attempts <= 1 &&
+		bw_may_split(request, outcome->code);
 }
 
 static void

@@ -39,6 +39,16 @@ sub next_posts
 	return;
 }
 
+# Orders for so many numbers in one request; returns the numbers.
+sub order_together
+{
+	my ($count) = @_;
+	my @numbers = map { ++$number } 1 .. $count;
+
+	sql("SELECT bw_order(ARRAY[n]) FROM unnest(ARRAY['" . join("','", @numbers) . "']) AS n");
+	return @numbers;
+}
+
 # What became of the orders for these numbers, and how often they were bought.
 sub outcome
 {
@@ -124,6 +134,49 @@ wait_until(sub { posts() == 3 }, 'the third one is lost');
 $sandbox->clear_faults;
 wait_for_all($node);
 is(outcome($number), 'COMPLETE | 1', 'and bought it');
+
+# --- a shared request: the lost copy bought all ---
+foreach my $code (qw(5071 5005 5999))
+{
+	next_posts({ kind => 'drop_reply' }, { kind => 'refuse', code => $code });
+	my @numbers = order_together(3);
+	wait_for_all($node);
+	is(outcome(@numbers), 'COMPLETE, COMPLETE, COMPLETE | 1 1 1', "a shared request whose copy is refused with $code, the lost one bought all");
+	is(posts(), 2, 'sent twice');
+}
+
+# --- the refusal names a number, which the lost copy bought ---
+next_posts({ kind => 'drop_reply' });
+$sandbox->fault(class => 'HISTORY', kind => 'status', status => 500);
+my @numbers = order_together(3);
+wait_until(sub { outcome(@numbers) eq 'UNKNOWN, UNKNOWN, UNKNOWN | 1 1 1' }, 'the reply is lost');
+$sandbox->control('spoil', tn => $numbers[1], named => 1);
+sql("SELECT bw_resolve(max(id), 'resend') FROM bw_orders");
+wait_until(sub { posts() == 2 }, 'sent again');
+$sandbox->clear_faults;
+wait_for_all($node);
+is(outcome(@numbers), 'COMPLETE, COMPLETE, COMPLETE | 1 1 1', 'a number that the refusal names was bought by the lost copy');
+
+# --- the lost copy did nothing ---
+foreach my $code (qw(5071 5005))
+{
+	next_posts({ kind => 'reset_before' }, { kind => 'refuse', code => $code });
+	@numbers = order_together(3);
+	wait_for_all($node);
+	is(outcome(@numbers), 'COMPLETE, COMPLETE, COMPLETE | 1 1 1', "a shared request whose copy is refused with $code, the lost one did nothing");
+	is(posts(), 4, 'it was split');
+}
+next_posts({ kind => 'reset_before' });
+$sandbox->control('spoil', tn => $number + 2, named => 1);
+@numbers = order_together(3);
+wait_for_all($node);
+is(outcome(@numbers), 'COMPLETE, REJECTED 5071, COMPLETE | 1 0 1', 'a bad number costs its own order');
+
+# --- and then a part is lost, too ---
+next_posts({ kind => 'reset_before' }, { kind => 'refuse', code => '5071' }, { kind => 'drop_reply' }, { kind => 'drop_reply' }, { kind => 'refuse', code => '5071' });
+@numbers = order_together(4);
+wait_for_all($node);
+is(outcome(@numbers), 'COMPLETE, COMPLETE, COMPLETE, COMPLETE | 1 1 1 1', 'parts whose replies are lost, and whose copies are refused');
 
 $node->stop;
 done_testing();
