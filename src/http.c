@@ -102,6 +102,7 @@ static void set_options(BwTransfer *transfer, const BwHttpRequest *request);
 static void set_body(BwTransfer *transfer, const BwHttpRequest *request);
 static void set_headers(BwTransfer *transfer, const BwHttpRequest *request);
 static void finish(BwTransfer *transfer, CURLcode code);
+static const char *error_text(const BwTransfer *transfer, CURLcode code);
 static BwHttpOutcome outcome_of(BwTransfer *transfer, CURLcode code);
 static void collect_finished(BwHttp *http);
 static void block_signals(sigset_t *old);
@@ -387,12 +388,23 @@ finish(BwTransfer *transfer, CURLcode code)
 		reply->bytes_received = value;
 	reply->bytes_sent = transfer->request_sent;
 	if (code != CURLE_OK)
-		strlcpy(reply->error, transfer->error[0] ? transfer->error : curl_easy_strerror(code),
-				sizeof(reply->error));
+		strlcpy(reply->error, error_text(transfer, code), sizeof(reply->error));
 	transfer->finished = true;
 	http->in_flight--;
 	dlist_delete(&transfer->node);
 	dlist_push_tail(&http->finished, &transfer->node);
+}
+
+/*
+ * When a connection that was used before ends like that, libcurl would send
+ * again; its text is about seek_callback(), which forbids that.
+ */
+static const char *
+error_text(const BwTransfer *transfer, CURLcode code)
+{
+	if (code == CURLE_GOT_NOTHING || code == CURLE_SEND_FAIL_REWIND)
+		return "The connection ended before the reply";
+	return transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 }
 
 /*

@@ -62,6 +62,7 @@ static BwFound *add_found(BwTask *task, const char *id, bool bound);
 static char *first_list_query(const BwRequestRow *request);
 static bool choose_question(BwInquiry *inquiry);
 static int	doubtful_number(const BwInquiry *inquiry);
+static bool is_under_way(const BwInquiry *inquiry);
 static bool is_taken(const BwInquiry *inquiry, const BwOrderReply *reply,
 					 const char *digits);
 static bool may_be_taken(BwOrderKind kind, const char *code);
@@ -222,13 +223,13 @@ choose_question(BwInquiry *inquiry)
 
 /*
  * A number that the second copy of a request did not get, because it is taken,
- * or could not give back, because it is gone: maybe by the first.  -1 when there
- * is none, or none left.
+ * could not give back, because it is gone, or did not try, because it was
+ * refused: maybe the first did.  -1 when there is none, or none left.
  */
 static int
 doubtful_number(const BwInquiry *inquiry)
 {
-	if (inquiry->request.attempts < 2)
+	if (inquiry->request.attempts < 2 || is_under_way(inquiry))
 		return -1;
 	for (int n = 0; n < inquiry->number_count; n++)
 	{
@@ -250,15 +251,27 @@ doubtful_number(const BwInquiry *inquiry)
 	return -1;
 }
 
+/* Then its end comes first, and may leave nothing to ask. */
+static bool
+is_under_way(const BwInquiry *inquiry)
+{
+	for (int i = 0; i < inquiry->found_count; i++)
+	{
+		const BwOrderReply *reply = inquiry->found[i].reply;
+		BwOrderStatus status;
+
+		if (reply != NULL && matches(inquiry, &inquiry->found[i]) &&
+			(!bw_order_status_from_bandwidth(reply->status, &status) ||
+			 !bw_order_is_final(status)))
+			return true;
+	}
+	return false;
+}
+
 /* Does an order that has ended say that somebody was there before? */
 static bool
 is_taken(const BwInquiry *inquiry, const BwOrderReply *reply, const char *digits)
 {
-	BwOrderStatus status;
-
-	if (!bw_order_status_from_bandwidth(reply->status, &status) ||
-		!bw_order_is_final(status))
-		return false;
 	for (int i = 0; i < reply->errors.count; i++)
 	{
 		const BwReplyError *error = &reply->errors.items[i];

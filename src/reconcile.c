@@ -29,6 +29,7 @@
 #include "reconcile.h"
 #include "registry.h"
 #include "settle.h"
+#include "split.h"
 #include "submit.h"
 #include "xml.h"
 
@@ -99,11 +100,15 @@ static int	first_answers(BwTask **tasks, int count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
 static TimestampTz keep_progress(BwTask *task, const BwRequestRow *request);
+static bool may_end(const BwSettlement *item);
+static TimestampTz copies_known_at(const BwRequestRow *request);
+static TimestampTz ask_anew(const BwRequestRow *request);
 static bool conclude(BwWork *work, BwTask *task, BwSettlement *item);
 static BwFound **unbound(const BwRequestRow *request, BwFound **found, int *count);
 static int	compare_created(const void *a, const void *b);
 static void adopt(BwWork *work, BwFound **found, int count, BwSettlement *item);
 static BwOrderStatus combine(BwOrderStatus a, BwOrderStatus b);
+static bool is_to_be_split(const BwSettlement *item);
 static bool nothing_found(const BwRequestRow *request, BwSettlement *item);
 
 void
@@ -527,6 +532,17 @@ record(BwWork *work, void *arg)
 										  keep_progress(task, &requests[j]));
 			if (!conclude(work, task, item))
 				continue;
+			if (!may_end(item))
+			{
+				recording->next_due = Min(recording->next_due, ask_anew(&requests[j]));
+				continue;
+			}
+			if (is_to_be_split(item))
+			{
+				bw_split_copy(&requests[j]);
+				recording->next_due = GetCurrentTimestamp();
+				continue;
+			}
 			if (!bw_order_is_final(item->status))
 				recording->next_due = Min(recording->next_due, item->due_at);
 			n++;
@@ -548,11 +564,51 @@ keep_progress(BwTask *task, const BwRequestRow *request)
 	TimestampTz due;
 
 	bw_inquiry_progress(task, &learnt);
+	if (GetCurrentTimestamp() < copies_known_at(request))
+		learnt.checked_count = 0;
 	progress = learnt.other_count > 0 || learnt.checked_count > request->checked_count ||
 		learnt.candidate_count > request->candidate_count;
 	due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), progress ? PROGRESS_MS
 									  : 1000 * (int64) bw_poll_interval_s);
 	bw_store_progress(task->id, &learnt, due);
+	return due;
+}
+
+/*
+ * A request that was sent again does not end without its numbers while a copy
+ * that was lost may be unknown even to those who were asked.
+ */
+static bool
+may_end(const BwSettlement *item)
+{
+	return item->request->attempts < 2 || !bw_order_is_final(item->status) ||
+		item->status == BW_ORDER_COMPLETE ||
+		GetCurrentTimestamp() >= copies_known_at(item->request);
+}
+
+/*
+ * From then on what Bandwidth does not know was not executed: as long as it is
+ * asked before a request is sent again by itself.
+ */
+static TimestampTz
+copies_known_at(const BwRequestRow *request)
+{
+	TimestampTz at = request->first_sent_at;
+	int64		wait_ms;
+
+	for (int i = 0; (wait_ms = bw_work_delay_ms(bw_look_up_delays, i, -1)) >= 0; i++)
+		at = TimestampTzPlusMilliseconds(at, wait_ms);
+	return at;
+}
+
+/* By then, if not before; about each number, too. */
+static TimestampTz
+ask_anew(const BwRequestRow *request)
+{
+	BwProgress	nothing = {0};
+	TimestampTz due = copies_known_at(request);
+
+	bw_store_progress(request->id, &nothing, due);
 	return due;
 }
 
@@ -675,28 +731,41 @@ combine(BwOrderStatus a, BwOrderStatus b)
 	return BW_ORDER_FAILED;
 }
 
+/* A refused copy that no lost one explains: some of its numbers are bad. */
+static bool
+is_to_be_split(const BwSettlement *item)
+{
+	return item->status == BW_ORDER_REJECTED &&
+		bw_may_split(item->request, item->error_code);
+}
+
 /*
- * There is no such order.  A refused resend then means what it said; else,
- * asked often enough, the same request goes out again.
+ * There is no such order.  A refused copy then means what it said, unless a
+ * direct order bought numbers that nobody can ask about.  Else, asked often
+ * enough, the same request goes out again.
  */
 static bool
 nothing_found(const BwRequestRow *request, BwSettlement *item)
 {
 	int64		wait_ms = bw_work_delay_ms(bw_look_up_delays, request->tries, -1);
+	bool		direct = strcmp(request->kind, "direct") == 0;
 
 	item->status = BW_ORDER_UNKNOWN;
 	item->step = "look_up";
-	if (request->refused_code != NULL)
+	if (request->refused_code != NULL && !direct)
 	{
 		item->status = BW_ORDER_REJECTED;
 		item->error_code = request->refused_code;
 		item->error_text = request->refused_text;
 		return true;
 	}
-	if (wait_ms < 0 && strcmp(request->kind, "direct") == 0)
+	if (wait_ms < 0 && direct)
 	{
 		wait_ms = ATTENTION_MS;
-		item->attention = "Bandwidth shows no order for this request: decide with bw_resolve() or bw_adopt()";
+		item->attention = request->refused_code == NULL
+			? "Bandwidth shows no order for this request: decide with bw_resolve() or bw_adopt()"
+			: psprintf("Bandwidth refused the copy (%s: %s) and shows no order for this request: decide with bw_resolve() or bw_adopt()",
+					   request->refused_code, request->refused_text);
 	}
 	else if (wait_ms < 0)
 	{

@@ -570,7 +570,9 @@ settle_found_numbers(Changes *changes, const BwSettlement *item,
 	}
 	change->completed_quantity = found;
 	change->failed_quantity = Max(member->quantity - found, 0);
-	if (found < member->quantity && error != NULL)
+	if (found >= member->quantity)
+		change->error_code = change->error_text = "";
+	else if (error != NULL)
 	{
 		change->error_code = error->code;
 		change->error_text = bw_from_utf8(error->text);

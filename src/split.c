@@ -7,8 +7,10 @@
  * take out those; an error that blames numbers without naming one halves the
  * request, so that a bad number among a thousand is found in ten steps.
  *
- * Of a request that was sent before, and lost, the parts are not queued: they
- * go out as further copies, whose orders stay UNKNOWN until the outcome.
+ * A copy of a request that was lost is split only when Bandwidth knows nothing
+ * of the lost one: a part has a CustomerOrderId of its own, by which an order
+ * for the whole would not be found.  Its parts are not queued: they are sent as
+ * it was, and their orders stay UNKNOWN until the outcome.
  *
  * src/split.c
  *-------------------------------------------------------------------------
@@ -22,37 +24,41 @@
 #include "store_queue.h"
 #include "store_search.h"
 
+static BwMember *lock_members(const BwRequestRow *request, int *count);
+static void make_parts(const BwRequestRow *request, const int64 *order_ids,
+					   int count, bool halve, bool again);
 static const BwReplyError *error_naming(const BwReplyErrors *errors,
 										const char *digits);
 static void fail_number(const BwMember *member, const BwReplyError *error);
 static void reject(const BwMember *member, const BwReplyError *error);
 static void substitute(const BwMember *member, const BwReplyError *error);
 
+bool
+bw_may_split(const BwRequestRow *request, const char *code)
+{
+	BwErrorClass class = bw_order_error_class(code);
+
+	return request->member_count > 1 &&
+		(class == BW_ERROR_NUMBER_INVALID || class == BW_ERROR_NUMBER_TAKEN);
+}
+
 List *
 bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 {
 	int			count;
-	BwMember   *members = bw_store_lock_members(&request->id, 1, &count);
+	BwMember   *members = lock_members(request, &count);
 	int64	   *rest = palloc(sizeof(int64) * Max(count, 1));
 	int			rest_count = 0;
-	int			half;
-	bool		again = request->attempts > 1;
 	List	   *moved = NIL;
-	BwOrderStatus status;
 
-	/* Somebody holds a row: the request is looked up later, and split then. */
-	if (count != request->member_count)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("orders of request " INT64_FORMAT " are locked", request->id)));
 	for (int i = 0; i < count; i++)
 	{
 		const BwReplyError *error = error_naming(errors, members[i].numbers[0]);
+		BwOrderStatus status = BW_ORDER_QUEUED;
 
-		status = again ? BW_ORDER_UNKNOWN : BW_ORDER_QUEUED;
 		if (error == NULL)
 			rest[rest_count++] = members[i].order_id;
-		else if (!again && members[i].may_substitute &&
+		else if (members[i].may_substitute &&
 				 bw_order_error_class(error->code) == BW_ERROR_NUMBER_TAKEN)
 			substitute(&members[i], error);
 		else
@@ -62,12 +68,47 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 		}
 		moved = lappend(moved, bw_moved(members[i].order_id, status));
 	}
-	half = rest_count == count ? (rest_count + 1) / 2 : rest_count;
-	bw_store_make_part(request->id, rest, half, again);
-	bw_store_make_part(request->id, rest + half, rest_count - half, again);
-	bw_store_close_request(request->id);
-	*back = again ? 0 : rest_count;
+	make_parts(request, rest, rest_count, rest_count == count, false);
+	*back = rest_count;
 	return bw_release_waiting(moved);
+}
+
+void
+bw_split_copy(const BwRequestRow *request)
+{
+	int			count;
+	BwMember   *members = lock_members(request, &count);
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (!members[i].left && !bw_order_is_final(members[i].status))
+			ids[n++] = members[i].order_id;
+	make_parts(request, ids, n, true, true);
+}
+
+static BwMember *
+lock_members(const BwRequestRow *request, int *count)
+{
+	BwMember   *members = bw_store_lock_members(&request->id, 1, count);
+
+	/* Somebody holds a row: the request is looked up later, and split then. */
+	if (*count != request->member_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("orders of request " INT64_FORMAT " are locked", request->id)));
+	return members;
+}
+
+static void
+make_parts(const BwRequestRow *request, const int64 *order_ids, int count,
+		   bool halve, bool again)
+{
+	int			first = halve ? (count + 1) / 2 : count;
+
+	bw_store_make_part(request->id, order_ids, first, again);
+	bw_store_make_part(request->id, order_ids + first, count - first, again);
+	bw_store_close_request(request->id);
 }
 
 static const BwReplyError *

@@ -13,12 +13,19 @@
 #include "store_requests.h"
 #include "xml.h"
 
+/* Would a request without some of its numbers not be refused by this? */
+extern bool bw_may_split(const BwRequestRow *request, const char *code);
+
 /*
- * Take the orders apart: those whose numbers the errors name are REJECTED, the
- * others are to be sent again without them, in two halves if none is named.
- * Returns a List of BwMoved *; "back" is how many numbers go back into the queue.
+ * Take apart the orders of a request that was sent once: those whose numbers the
+ * errors name are REJECTED, the others are to be sent again without them, in two
+ * halves if none is named.  Returns a List of BwMoved *; "back" is how many
+ * numbers go back into the queue.
  */
 extern List *bw_split(const BwRequestRow *request, const BwReplyErrors *errors,
 					  int *back);
+
+/* The same when a copy was refused and the lost one is known to nobody: halves. */
+extern void bw_split_copy(const BwRequestRow *request);
 
 #endif							/* BW_SPLIT_H */

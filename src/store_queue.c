@@ -231,7 +231,7 @@ static BwStatement make_part = {
 	.argtypes = {INT8OID, INT8ARRAYOID}
 };
 
-/* The lost copy may have been executed: the part is sent again, as it was. */
+/* Part of a copy: UNKNOWN is never QUEUED again, so that it goes out as a copy. */
 static BwStatement make_part_again = {
 	.text =
 	"WITH r AS ("
@@ -248,7 +248,7 @@ static BwStatement make_part_again = {
 	" SELECT r.id, r.server, 'resend', now() FROM r),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT m, 'UNKNOWN', 'reply', 'its request was refused and split'"
+	" SELECT m, 'UNKNOWN', 'look-up', 'its request was refused and split'"
 	"   FROM unnest($2) AS m)"
 	"UPDATE bw_orders AS o SET status = 'UNKNOWN', request_id = r.id"
 	"  FROM r WHERE o.id = ANY ($2)",

@@ -16,6 +16,7 @@
 
 static BwRequestRow *read_requests(uint64 rows);
 
+/* What was learnt of the copies before says nothing about this one. */
 static BwStatement send_again = {
 	.text =
 	"WITH r AS ("
@@ -23,7 +24,8 @@ static BwStatement send_again = {
 	"        last_sent_at = clock_timestamp()"
 	"  WHERE id = $1)"
 	"UPDATE bw_open_requests"
-	"   SET step = 'sent', due_at = now() + $2 * interval '1 ms'"
+	"   SET step = 'sent', due_at = now() + $2 * interval '1 ms',"
+	"       refused_code = NULL, refused_text = NULL, checked_numbers = '{}'"
 	" WHERE request_id = $1",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT4OID}

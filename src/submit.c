@@ -319,18 +319,16 @@ record(BwWork *work, void *arg)
 }
 
 /*
- * Several orders, refused because of some of their numbers.  Numbers that are
- * taken when a request is sent again may be its own: those are asked about.
+ * Several orders, refused because of some of their numbers.  After a copy it
+ * is first asked what became of the lost one.
  */
 static bool
 is_to_be_split(BwTask *task, const BwRequestRow *request)
 {
 	const BwOutcome *outcome = bw_call_outcome(task->call);
-	BwErrorClass class = bw_order_error_class(outcome->code);
 
-	return outcome->kind == BW_OUTCOME_REFUSED && request->member_count > 1 &&
-		(class == BW_ERROR_NUMBER_INVALID ||
-		 (class == BW_ERROR_NUMBER_TAKEN && request->attempts <= 1));
+	return outcome->kind == BW_OUTCOME_REFUSED && request->attempts <= 1 &&
+		bw_may_split(request, outcome->code);
 }
 
 static void
@@ -416,7 +414,9 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 
 /*
  * Bandwidth said no.  What the whole account or mapping did wrong pauses it
- * and costs no order; else the order is REJECTED, and false returned.
+ * and costs no order.  What is said of a copy need not hold for the one that
+ * was lost: that may have bought the numbers, or used up their reservation.
+ * Else the order is REJECTED, and false returned.
  */
 static bool
 settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
@@ -425,7 +425,6 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 	BwErrorClass class = outcome->kind == BW_OUTCOME_UNAUTHORIZED
 	? BW_ERROR_MAPPING : bw_order_error_class(outcome->code);
 	bool		first = request->attempts <= 1;
-	bool		disconnect = ((Submission *) task->detail)->kind == BW_KIND_DISCONNECT;
 
 	item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
 	switch (class)
@@ -444,18 +443,14 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 				return true;
 			}
 			break;
-		case BW_ERROR_NUMBER_TAKEN:
-		case BW_ERROR_NUMBER_INVALID:
-			if (!first && (class == BW_ERROR_NUMBER_TAKEN || disconnect))
-			{
-				/* Taken, or gone, maybe by the copy whose reply was lost. */
-				item->refused_code = outcome->code;
-				item->refused_text = outcome->text;
-				return true;
-			}
-			break;
 		default:
 			break;
+	}
+	if (!first)
+	{
+		item->refused_code = outcome->code;
+		item->refused_text = outcome->text;
+		return true;
 	}
 	item->status = BW_ORDER_REJECTED;
 	item->errors = refusal_errors(task);

@@ -87,13 +87,21 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM bw_order_events WHERE orde
 # The connection breaks while the request is on it, and the request was
 # executed: libcurl would repeat it, because not a byte came back.
 $sandbox->clear_journal;
-my $breaking = StandIn->start(
-	sub {
-		my ($request) = @_;
-		my $reply = StandIn::forward($sandbox->url, $request);
+my $break = sub {
+	my ($request) = @_;
+	my $reply = StandIn::forward($sandbox->url, $request);
 
-		return $request->{method} eq 'POST' && $request->{body} =~ /break/ ? undef : $reply;
-	});
+	return $request->{method} eq 'POST' && $request->{body} =~ /break/ ? undef : $reply;
+};
+my $breaking = StandIn->start($break);
+
+sub doubt
+{
+	my ($order_id) = @_;
+
+	return $node->safe_psql('postgres', "SELECT detail FROM bw_order_events WHERE order_id = $order_id AND status = 'UNKNOWN'");
+}
+
 $node->safe_psql('postgres', "ALTER SERVER bandwidth OPTIONS (SET base_url '" . $breaking->url . "/api')");
 order_id($node, '9192000012', "name => 'warm'");
 wait_for_all($node);
@@ -103,6 +111,12 @@ wait_for_all($node);
 is(status_of($node, $id), 'COMPLETE', 'an order on it, whose reply is lost, is found');
 is($sandbox->number('9192000013')->{bought}, 1, 'bought once');
 is(scalar(grep { $_->{body} =~ /break/ } $sandbox->journal(method => 'POST', class => 'ORDER')), 1, 'and sent once');
+is(doubt($id), 'The connection ended before the reply', 'and its event says why');
+$breaking = StandIn->start($break);
+$node->safe_psql('postgres', "ALTER SERVER bandwidth OPTIONS (SET base_url '" . $breaking->url . "/api')");
+$id = order_id($node, '9192000014', "name => 'break'");
+wait_for_all($node);
+is(doubt($id), 'The connection ended before the reply', 'also on a fresh connection');
 
 # What changes nothing may be repeated.
 my $closing = StandIn->start(sub { return StandIn::reply(200, $list) });
