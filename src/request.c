@@ -698,6 +698,17 @@ check_customer_order_id(const char *id, BwProblem *problem)
 }
 
 bool
+bw_idempotency_key_check(const char *key, BwProblem *problem)
+{
+	if (key == NULL ||
+		(key[0] != '\0' && character_count(key) <= BW_IDEMPOTENCY_KEY_MAX))
+		return true;
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER,
+						"idempotency_key", key,
+						"It has 1 to 255 characters.");
+}
+
+bool
 bw_order_search_check(const BwSearch *criteria, const BwOrderOptions *options,
 					  bool direct, const int *max_tier, BwProblem *problem)
 {

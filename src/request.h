@@ -22,6 +22,8 @@
 #define BW_NAME_MAX 50
 #define BW_CUSTOMER_ORDER_ID_MAX 40
 #define BW_QUANTITY_MAX 5000
+/* Ours, so that a key fits into an index. */
+#define BW_IDEMPOTENCY_KEY_MAX 255
 
 /* A telephone number as the API's version 1 writes it: ten digits. */
 typedef struct BwNumber
@@ -136,6 +138,9 @@ extern bool bw_disconnect_check(const char *const *numbers, int count,
 /* The same checks for options alone, used by orders by criteria. */
 extern bool bw_order_options_check(const BwOrderOptions *options,
 								   BwProblem *problem);
+
+/* Check an idempotency_key (NULL: none): 1 to 255 characters. */
+extern bool bw_idempotency_key_check(const char *key, BwProblem *problem);
 
 /*
  * Check an order by criteria: quantity 1 to 5000, exactly the combinations of

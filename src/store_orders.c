@@ -24,6 +24,7 @@ static BwStatement *insert_statement(int parts);
 static int	parts_of(const BwNewOrder *order);
 static void fill_row(const BwProvision *p, Datum *v, bool *nulls);
 pg_noreturn static void raise_fence(void);
+static int64 order_with_key(const BwNewOrder *order);
 
 /*
  * An order, its numbers, its place in the queue and, where it cannot share
@@ -130,12 +131,26 @@ static BwStatement identity = {
 	.argtypes = {OIDOID, INT8OID, TEXTOID}
 };
 
+/*
+ * And in what the order differs.  That its numbers are those that were asked for
+ * need not be looked at the other way round: there are as many.
+ */
 static BwStatement order_by_key = {
 	.text =
-	"SELECT id FROM bw_orders"
-	" WHERE server = $1 AND ordered_by = $2 AND idempotency_key = $3",
-	.nargs = 3,
-	.argtypes = {NAMEOID, NAMEOID, TEXTOID}
+	"SELECT o.id, CASE"
+	"        WHEN o.kind <> $4 THEN 'another kind'"
+	"        WHEN o.criteria IS DISTINCT FROM $5::jsonb THEN 'other criteria'"
+	"        WHEN o.quantity <> $6 THEN 'another quantity'"
+	"        WHEN EXISTS (SELECT FROM unnest($7::text[]) AS t"
+	"                      WHERE NOT EXISTS (SELECT FROM bw_order_numbers AS n"
+	"                                         WHERE n.order_id = o.id"
+	"                                           AND n.telephone_number = t"
+	"                                           AND n.replaces IS NULL))"
+	"        THEN 'other telephone numbers' END"
+	"  FROM bw_orders AS o"
+	" WHERE o.server = $1 AND o.ordered_by = $2 AND o.idempotency_key = $3",
+	.nargs = 7,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID}
 };
 
 static BwStatement order_by_retry = {
@@ -412,25 +427,53 @@ raise_fence(void)
 int64
 bw_store_same_order(const BwNewOrder *order)
 {
-	Datum		v[3];
+	Datum		v[1] = {Int64GetDatum(order->retry_of)};
+	int64		id;
 
-	v[0] = Int64GetDatum(order->retry_of);
 	if (order->retry_of != 0 && bw_store_run_latest(&order_by_retry, v, NULL) > 0)
 		return bw_store_int64(0, 0);
-	v[0] = DirectFunctionCall1(namein, CStringGetDatum(order->server));
-	v[1] = DirectFunctionCall1(namein, CStringGetDatum(order->ordered_by));
-	if (order->idempotency_key != NULL)
-	{
-		v[2] = CStringGetTextDatum(order->idempotency_key);
-		if (bw_store_run_latest(&order_by_key, v, NULL) > 0)
-			return bw_store_int64(0, 0);
-	}
+	if (order->idempotency_key != NULL && (id = order_with_key(order)) != 0)
+		return id;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("customer_order_id \"%s\" was used by another order",
 					order->customer_order_id ? order->customer_order_id : ""),
 			 errdetail("Account %s has an order with it already.", order->account_id),
 			 errhint("Use another one, or leave it out; to order once only, use idempotency_key.")));
+}
+
+/*
+ * The order with the same idempotency_key, 0: none.  It has to be the same order:
+ * whoever uses a key again by mistake must not take another order for his.
+ */
+static int64
+order_with_key(const BwNewOrder *order)
+{
+	Datum		v[7];
+	bool		nulls[7] = {false};
+	int64		id;
+	char	   *differs;
+
+	v[0] = DirectFunctionCall1(namein, CStringGetDatum(order->server));
+	v[1] = DirectFunctionCall1(namein, CStringGetDatum(order->ordered_by));
+	v[2] = CStringGetTextDatum(order->idempotency_key);
+	v[3] = CStringGetTextDatum(bw_order_kind_name(order->kind));
+	v[4] = text_or_null(order->criteria, &nulls[4]);
+	v[5] = Int32GetDatum(order->quantity);
+	v[6] = order->numbers;
+	nulls[6] = (order->numbers == 0);
+	if (bw_store_run_latest(&order_by_key, v, nulls) == 0)
+		return 0;
+	id = bw_store_int64(0, 0);
+	differs = bw_store_text(0, 1);
+	if (differs != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("idempotency key \"%s\" was used for another order",
+						order->idempotency_key),
+				 errdetail("Order " INT64_FORMAT " has it, and has %s.", id, differs),
+				 errhint("Give each order a key of its own, and repeat a key only with what it was used for first.")));
+	return id;
 }
 
 BwNewOrder *

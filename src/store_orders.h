@@ -56,8 +56,9 @@ typedef struct BwNewOrder
 extern int64 bw_store_insert_order(const BwNewOrder *order, bool *row_waits);
 
 /*
- * Id of the order with the same idempotency_key or retry_of.  There is none:
- * 23505, the customer_order_id was used.
+ * Id of the order with the same idempotency_key or retry_of.  The key was used
+ * for something else: 22023.  There is none: 23505, the customer_order_id was
+ * used.
  */
 extern int64 bw_store_same_order(const BwNewOrder *order);
 

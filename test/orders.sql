@@ -133,12 +133,33 @@ SELECT is(outcome(:first), 'COMPLETE', 'an order with a key');
 SELECT results_eq($$SELECT * FROM bw_order(ARRAY['9192100001', '9192100002'], idempotency_key => 'k1')$$,
                   format($$VALUES (%1$s::bigint, '9192100001', 'COMPLETE'), (%1$s, '9192100002', 'COMPLETE')$$, :first),
                   'the same key again is the same order');
-SELECT is(array_agg(id), ARRAY[:first, :first]::bigint[], 'whatever is ordered')
-  FROM bw_order(ARRAY['9192100009'], idempotency_key => 'k1');
 SELECT is(posts() - :before, 1, 'one POST');
+SELECT results_eq($$SELECT DISTINCT id FROM bw_order(ARRAY['(919) 210-0002', '+19192100001'], idempotency_key => 'k1')$$,
+                  ARRAY[:first]::bigint[], 'in any order and spelling');
+ALTER SERVER bandwidth OPTIONS (ADD allow_disconnect 'true');
+SELECT is(test.error(format($$SELECT %s, idempotency_key => 'k1')$$, call)),
+          format('22023 idempotency key "k1" was used for another order | Order %s has it, and has %s. | '
+                 'Give each order a key of its own, and repeat a key only with what it was used for first.', :first, differs),
+          'a key is for one order: ' || differs)
+  FROM (VALUES ('bw_order(ARRAY[''9192100009'']', 'another quantity'),
+               ('bw_order(ARRAY[''9192100001'', ''9192100009'']', 'other telephone numbers'),
+               ('bw_order_search(2, npanxx => ''919200''', 'other criteria'),
+               ('bw_disconnect(ARRAY[''9192100001'', ''9192100002'']', 'another kind')) AS v(call, differs);
+ALTER SERVER bandwidth OPTIONS (DROP allow_disconnect);
+SELECT id AS searched FROM bw_order_search(npanxx => '919200', max_tier => 2, idempotency_key => 'by criteria') \gset
+SELECT is(outcome(:searched), 'COMPLETE', 'an order by criteria with a key');
+SELECT is(id, :searched::bigint, 'is there once, whatever numbers it got')
+  FROM bw_order_search(npanxx => '919200', max_tier => 2, idempotency_key => 'by criteria');
+SELECT alike(test.error($$SELECT bw_order_search(2, npanxx => '919200', max_tier => 2, idempotency_key => 'by criteria')$$),
+             '22023 % has another quantity.%', 'of one quantity');
+SELECT is(test.error(format($$SELECT bw_order(fresh(), idempotency_key => %L)$$, key)), message, 'a key that is none')
+  FROM (VALUES ('', '22023 invalid idempotency_key: "" | It has 1 to 255 characters.'),
+               (repeat('k', 256), format('22023 invalid idempotency_key: "%s..." | It has 1 to 255 characters.', repeat('k', 60)))) AS v(key, message);
+SELECT isnt(id, NULL, 'the longest key') FROM bw_order(fresh(), idempotency_key => repeat('é', 255));
 BEGIN;
-SELECT id AS same FROM bw_order(fresh(), idempotency_key => 'k2') \gset
-SELECT is(id, :same::bigint, 'twice in one transaction') FROM bw_order(fresh(), idempotency_key => 'k2');
+SELECT fresh() AS numbers \gset
+SELECT id AS same FROM bw_order(:'numbers', idempotency_key => 'k2') \gset
+SELECT is(id, :same::bigint, 'twice in one transaction') FROM bw_order(:'numbers', idempotency_key => 'k2');
 ROLLBACK;
 SELECT isnt(id, :same::bigint, 'a key of what was rolled back is free')
   FROM bw_order(fresh(), idempotency_key => 'k2');
