@@ -25,6 +25,7 @@ static int	parts_of(const BwNewOrder *order);
 static void fill_row(const BwProvision *p, Datum *v, bool *nulls);
 pg_noreturn static void raise_fence(void);
 static int64 order_with_key(const BwNewOrder *order);
+pg_noreturn static void refuse_foreign(int64 id, const char *hint);
 
 /*
  * An order, its numbers, its place in the queue and, where it cannot share
@@ -131,6 +132,10 @@ static BwStatement identity = {
 	.argtypes = {OIDOID, INT8OID, TEXTOID}
 };
 
+/* SQL: was the order "o" made by another database, which alone would move it? */
+#define OPEN_ELSEWHERE \
+	"NOT o.is_final AND o.home IS DISTINCT FROM (SELECT i.home FROM bw_identity AS i)"
+
 /*
  * And in what the order differs.  That its numbers are those that were asked for
  * need not be looked at the other way round: there are as many.
@@ -146,7 +151,7 @@ static BwStatement order_by_key = {
 	"                                         WHERE n.order_id = o.id"
 	"                                           AND n.telephone_number = t"
 	"                                           AND n.replaces IS NULL))"
-	"        THEN 'other telephone numbers' END"
+	"        THEN 'other telephone numbers' END, " OPEN_ELSEWHERE
 	"  FROM bw_orders AS o"
 	" WHERE o.server = $1 AND o.ordered_by = $2 AND o.idempotency_key = $3",
 	.nargs = 7,
@@ -154,7 +159,9 @@ static BwStatement order_by_key = {
 };
 
 static BwStatement order_by_retry = {
-	.text = "SELECT id FROM bw_orders WHERE retry_of = $1",
+	.text =
+	"SELECT o.id, " OPEN_ELSEWHERE
+	"  FROM bw_orders AS o WHERE o.retry_of = $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
 };
@@ -431,7 +438,12 @@ bw_store_same_order(const BwNewOrder *order)
 	int64		id;
 
 	if (order->retry_of != 0 && bw_store_run_latest(&order_by_retry, v, NULL) > 0)
-		return bw_store_int64(0, 0);
+	{
+		id = bw_store_int64(0, 0);
+		if (bw_store_bool(0, 1))
+			refuse_foreign(id, "If that database does not go on with it, order anew with bw_order().");
+		return id;
+	}
 	if (order->idempotency_key != NULL && (id = order_with_key(order)) != 0)
 		return id;
 	ereport(ERROR,
@@ -473,7 +485,20 @@ order_with_key(const BwNewOrder *order)
 						order->idempotency_key),
 				 errdetail("Order " INT64_FORMAT " has it, and has %s.", id, differs),
 				 errhint("Give each order a key of its own, and repeat a key only with what it was used for first.")));
+	if (bw_store_bool(0, 2))
+		refuse_foreign(id, "If that database does not go on with it, order anew with another idempotency_key.");
 	return id;
+}
+
+/* It came with a dump: nothing here ever sends it, so it is no answer. */
+static void
+refuse_foreign(int64 id, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("it was ordered already, by order " INT64_FORMAT " of another database", id),
+			 errdetail("The order's row came here by replication or with a dump; only the database that made it sends it."),
+			 errhint("%s", hint)));
 }
 
 BwNewOrder *

@@ -57,7 +57,7 @@ $sandbox->sell('9192500004');
 order_id($node, '9192500004');
 wait_for_all($node);
 wait_until(sub { sql(q{SELECT (SELECT state FROM bw_subscriptions) || (SELECT outcome FROM bw_notifications) || (SELECT count(*) FROM bw_provisions)}) eq 'ACTIVEmalformed0' }, 'everything is done');
-sql(q{SELECT bw_pause(reason => 'backup'); SELECT bw_order(ARRAY['9192500005']); INSERT INTO customers VALUES (3)});
+sql(q{SELECT bw_pause(reason => 'backup'); SELECT bw_order(ARRAY['9192500005'], idempotency_key => 'waits'); INSERT INTO customers VALUES (3)});
 my $expected = contents('postgres');
 my $posts = posts();
 
@@ -78,6 +78,14 @@ foreach my $how (sort keys %dumps)
 	isnt(sql('SELECT home FROM bw_identity', $how), sql('SELECT home FROM bw_identity'), "$how: but a database of its own");
 }
 like($expected->{bw_lost_orders}, qr/9192500099/, 'the comparison sees rows');
+
+# A key of the dump: of what has ended it is an answer, of what waits there it is none.
+is($node->safe_psql('custom', q{SELECT DISTINCT status FROM bw_order(ARRAY['9192500001', '9192500002'], idempotency_key => 'k')}), 'COMPLETE',
+	'restored: a key returns an order that has ended');
+is(sqlstate($node, q{SELECT bw_order(ARRAY['9192500005'], idempotency_key => 'waits')}, 'custom'), '55000', 'restored: not one that is never sent');
+my (undef, undef, $error) = $node->psql('custom', q{SELECT bw_order(ARRAY['9192500005'], idempotency_key => 'waits')});
+like($error, qr/by order \d+ of another database.*DETAIL: .*HINT: .*another idempotency_key/s, 'restored: and says what to do');
+is(sqlstate($node, q{SELECT bw_order(ARRAY['9192500009'], idempotency_key => 'waits')}, 'custom'), '22023', 'restored: its key is still no other order\'s');
 
 # It sends nothing that came with the dump, and fills no row; a row that waited
 # may be ordered for again, because nobody here works on it.
