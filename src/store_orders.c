@@ -25,6 +25,7 @@ static int	parts_of(const BwNewOrder *order);
 static void fill_row(const BwProvision *p, Datum *v, bool *nulls);
 pg_noreturn static void raise_fence(void);
 static int64 order_with_key(const BwNewOrder *order);
+static void refuse_customer_order_id(const BwNewOrder *order);
 pg_noreturn static void refuse_foreign(int64 id, const char *hint);
 
 /*
@@ -164,6 +165,13 @@ static BwStatement order_by_retry = {
 	"  FROM bw_orders AS o WHERE o.retry_of = $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
+};
+
+static BwStatement customer_order_id_used = {
+	.text =
+	"SELECT FROM bw_orders WHERE account_id = $1 AND customer_order_id = $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
 };
 
 /* The numbers that were asked for, not those that were tried in their places. */
@@ -446,10 +454,30 @@ bw_store_same_order(const BwNewOrder *order)
 	}
 	if (order->idempotency_key != NULL && (id = order_with_key(order)) != 0)
 		return id;
+	refuse_customer_order_id(order);
+	/* All that is left is the primary key. */
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("sequence \"%s\" is behind table \"%s\"", "bw_orders_id_seq", "bw_orders"),
+			 errdetail("The id that it gave is that of another order."),
+			 errhint("Have a superuser run SELECT setval('bw_orders_id_seq', max(id)) FROM bw_orders.")));
+}
+
+static void
+refuse_customer_order_id(const BwNewOrder *order)
+{
+	Datum		v[2];
+
+	if (order->customer_order_id == NULL)
+		return;
+	v[0] = CStringGetTextDatum(order->account_id);
+	v[1] = CStringGetTextDatum(order->customer_order_id);
+	if (bw_store_run_latest(&customer_order_id_used, v, NULL) == 0)
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("customer_order_id \"%s\" was used by another order",
-					order->customer_order_id ? order->customer_order_id : ""),
+					order->customer_order_id),
 			 errdetail("Account %s has an order with it already.", order->account_id),
 			 errhint("Use another one, or leave it out; to order once only, use idempotency_key.")));
 }

@@ -173,6 +173,12 @@ SELECT is(test.error($$SELECT bw_order(fresh(), customer_order_id => 'C-1')$$),
           'a customer_order_id is used once');
 SELECT alike(test.error($$SELECT bw_order_search(npanxx => '919200', customer_order_id => 'C-1')$$), '23505 %', 'by criteria as well');
 SELECT is(outcome(:id), 'COMPLETE', 'and an order with one');
+-- somebody set the sequence back
+SELECT is(test.error('SELECT setval(''bw_orders_id_seq'', max(id), false) FROM bw_orders; SELECT bw_order(fresh()' || arguments || ')'),
+          $$23505 sequence "bw_orders_id_seq" is behind table "bw_orders" | The id that it gave is that of another order. | Have a superuser run SELECT setval('bw_orders_id_seq', max(id)) FROM bw_orders.$$, 'an id that is there already')
+  FROM unnest(ARRAY['', $$, customer_order_id => 'C-new'$$, $$, idempotency_key => 'new'$$]) AS arguments;
+SELECT setval('bw_orders_id_seq', max(id)) FROM bw_orders;
+SELECT isnt(id, NULL, 'the advice helps') FROM bw_order(fresh());
 SELECT alike(test.sandbox('GET journal class=ORDER'), '%<CustomerOrderId>C-1</CustomerOrderId>%', 'carries it');
 
 --
