@@ -57,6 +57,7 @@ bw_order(PG_FUNCTION_ARGS)
 {
 	BwPlaced	placed;
 
+	PreventCommandIfReadOnly("bw_order()");
 	bw_init_materialized_srf(fcinfo);
 	bw_place_order(fcinfo, &placed);
 	return return_placed(fcinfo, &placed, "the order stays QUEUED");
@@ -72,6 +73,7 @@ bw_disconnect(PG_FUNCTION_ARGS)
 	BwDisconnect wanted = {0};
 	BwPlaced	placed;
 
+	PreventCommandIfReadOnly("bw_disconnect()");
 	bw_init_materialized_srf(fcinfo);
 	wanted.server = bw_config_server(bw_arg_text(fcinfo, 4));
 	bw_config_check_usage(wanted.server, GetUserId());
@@ -173,6 +175,7 @@ bw_cancel(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		cancelled;
 
+	PreventCommandIfReadOnly("bw_cancel()");
 	bw_store_enter(&scope);
 	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	cancelled = bw_store_cancel_order(order->id);
@@ -188,6 +191,7 @@ bw_recheck(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		open;
 
+	PreventCommandIfReadOnly("bw_recheck()");
 	bw_store_enter(&scope);
 	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	open = bw_store_recheck(order->request_id);
@@ -200,11 +204,12 @@ bw_recheck(PG_FUNCTION_ARGS)
 Datum
 bw_receive(PG_FUNCTION_ARGS)
 {
-	char	   *utf8 = bw_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	bytea	   *body = (bytea *) cstring_to_text(utf8);
+	bytea	   *body;
 	BwStoreScope scope;
 	int64		id;
 
+	PreventCommandIfReadOnly("bw_receive()");
+	body = (bytea *) cstring_to_text(bw_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 	bw_store_enter(&scope);
 	bw_store_require_identity();
 	id = bw_store_receive(body);

@@ -42,6 +42,7 @@ bw_prune(PG_FUNCTION_ARGS)
 	Datum		deleted[lengthof(tables)];
 	bool		nulls[lengthof(tables)] = {false};
 
+	PreventCommandIfReadOnly("bw_prune()");
 	bw_require_own_transactions(fcinfo, "bw_prune",
 								"It commits after each batch.");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

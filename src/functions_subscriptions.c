@@ -70,6 +70,7 @@ bw_subscribe(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	int64		id;
 
+	PreventCommandIfReadOnly("bw_subscribe()");
 	need_worker();
 	server = bw_config_server(bw_arg_text(fcinfo, 11));
 	bw_config_check_usage(server, GetUserId());
@@ -151,6 +152,7 @@ bw_unsubscribe(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	bool		found;
 
+	PreventCommandIfReadOnly("bw_unsubscribe()");
 	need_worker();
 	bw_store_enter(&scope);
 	bw_store_require_identity();
@@ -178,6 +180,7 @@ bw_rotate_callback_credentials(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	int			count;
 
+	PreventCommandIfReadOnly("bw_rotate_callback_credentials()");
 	need_worker();
 	server = bw_config_server(bw_arg_text(fcinfo, 0));
 	bw_config_check_usage(server, GetUserId());

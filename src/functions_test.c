@@ -34,13 +34,15 @@ Datum
 bw_test_outcome(PG_FUNCTION_ARGS)
 {
 	int64		id = PG_GETARG_INT64(0);
-	BwOrderStatus status = parse_outcome(bw_arg_text(fcinfo, 1));
+	BwOrderStatus status;
 	char	   *error_code = bw_arg_text(fcinfo, 2);
 	Oid			role = GetUserId();
 	BwStoreScope scope;
 	BwOrderRow *order;
 	BwProvision *provision;
 
+	PreventCommandIfReadOnly("bw_test_outcome()");
+	status = parse_outcome(bw_arg_text(fcinfo, 1));
 	bw_store_enter(&scope);
 	order = bw_store_own_order(id, role);
 	require_loopback(order);

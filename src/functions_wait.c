@@ -92,6 +92,7 @@ bw_order_and_wait(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {false};
 
+	PreventCommandIfReadOnly("bw_order_and_wait()");
 	bw_require_own_transactions(fcinfo, "bw_order_and_wait",
 								"The order is sent when its transaction commits, and so the procedure commits it; bw_order() does not.");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -72,8 +72,14 @@ $$;
 SELECT is(count(*), 7::bigint, 'orders from a prepared statement') FROM bw_orders WHERE name LIKE 'prepared %';
 SELECT is(array_agg(DISTINCT outcome(id)), ARRAY['COMPLETE'], 'all complete') FROM bw_orders WHERE name LIKE 'prepared %';
 
-SELECT alike(test.error($$SET LOCAL transaction_read_only = on; SELECT bw_order(fresh())$$), '25006 %',
-             'not in a read-only transaction');
+SELECT is(test.error(format('SET LOCAL transaction_read_only = on; %s%s(%s)', CASE WHEN name IN ('bw_prune', 'bw_order_and_wait') THEN 'CALL ' ELSE 'SELECT ' END, name, arguments)),
+          format('25006 cannot execute %s() in a read-only transaction', name), name || '() in a read-only transaction')
+  FROM (VALUES ('bw_order', '''{9192000001}'''), ('bw_order_search', 'npanxx => ''919200'''), ('bw_disconnect', '''{9192000001}'''),
+               ('bw_order_and_wait', '''{9192000001}'''), ('bw_cancel', '1'), ('bw_retry', '1'), ('bw_recheck', '1'),
+               ('bw_close_order', '1'), ('bw_receive', '''<x/>'''), ('bw_pause', '''nowhere'''), ('bw_resume', '''nowhere'''),
+               ('bw_approve', '1'), ('bw_resolve', '1, ''later'''), ('bw_adopt', '1, ''x'''), ('bw_take_over', '''later'''),
+               ('bw_prune', 'now()'), ('bw_subscribe', ''), ('bw_unsubscribe', '1'), ('bw_rotate_callback_credentials', ''),
+               ('bw_test_outcome', '1')) AS v(name, arguments);
 
 --
 -- By whom
