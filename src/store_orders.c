@@ -590,9 +590,11 @@ bw_store_order_lines(int64 order_id, int *count)
 BwOrderRow *
 bw_store_order(int64 id, Oid role)
 {
-	Datum		v[2] = {Int64GetDatum(id), ObjectIdGetDatum(role)};
+	Datum		v[2] = {Int64GetDatum(id)};
 	BwOrderRow *row = palloc0(sizeof(BwOrderRow));
 
+	/* Whose role was dropped may be nobody's but a superuser's. */
+	v[1] = ObjectIdGetDatum(superuser_arg(role) ? InvalidOid : role);
 	if (bw_store_run_latest(&read_order, v, NULL) == 0 &&
 		bw_store_run(&read_order, v, NULL) == 0)
 		ereport(ERROR,

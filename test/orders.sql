@@ -102,6 +102,19 @@ SELECT id AS app_order FROM bw_orders WHERE name = 'app' \gset
 SELECT is(ordered_by, 'orders_app'::name, 'it is the order''s role') FROM bw_orders WHERE id = :app_order;
 SELECT is(outcome(:app_order), 'COMPLETE', 'and its order completes');
 
+-- who ordered may be gone
+BEGIN;
+CREATE ROLE orders_leaver;
+GRANT USAGE ON FOREIGN SERVER bandwidth TO orders_leaver;
+SET ROLE orders_leaver;
+SELECT id AS left FROM bw_order(fresh()) \gset
+RESET ROLE;
+DROP OWNED BY orders_leaver;
+DROP ROLE orders_leaver;
+SELECT isnt(waiting_for, NULL, 'a superuser sees the order of a role that was dropped') FROM bw_open_orders WHERE id = :left;
+SELECT ok(bw_cancel(:left), 'and takes it back');
+COMMIT;
+
 -- row security
 SET ROLE orders_app;
 SELECT results_eq('SELECT name FROM bw_orders', $$VALUES ('app')$$, 'a role sees its orders');
