@@ -592,6 +592,47 @@ bw_config_credentials(const BwServer *server, Oid role)
 }
 
 BwCredentials *
+bw_config_try_credentials(const BwServer *server, Oid role, ErrorData **why)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	BwCredentials *volatile credentials = NULL;
+
+	*why = NULL;
+	PG_TRY();
+	{
+		credentials = bw_config_credentials(server, role);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		*why = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return credentials;
+}
+
+char *
+bw_config_missing(const BwServer *server, const char *role_name)
+{
+	Oid			role = get_role_oid(role_name, true);
+	ErrorData  *why;
+
+	if (!OidIsValid(role))
+		return psprintf("role \"%s\", which does not exist any more", role_name);
+	if (!bw_has_server_usage(server->serverid, role))
+		return psprintf("USAGE on server \"%s\" for role \"%s\"", server->name, role_name);
+	if (bw_config_try_credentials(server, role, &why) != NULL)
+		return NULL;
+	return why == NULL
+		? psprintf("a user mapping for role \"%s\" on server \"%s\"", role_name, server->name)
+		: psprintf("the secret for role \"%s\" on server \"%s\": %s", role_name, server->name,
+				   why->message);
+}
+
+BwCredentials *
 bw_config_require_credentials(const BwServer *server, Oid role)
 {
 	BwCredentials *credentials = bw_config_credentials(server, role);

@@ -64,7 +64,7 @@ static void check_version(Check *check);
 static void check_last_error(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
-static char *first_line_of_error(void);
+static char *problem_text(const ErrorData *error);
 
 
 /*
@@ -185,54 +185,23 @@ check_server(Check *check)
 	return usable;
 }
 
-/* Message of the error being handled; ends its handling. */
 static char *
-first_line_of_error(void)
+problem_text(const ErrorData *error)
 {
-	ErrorData  *error;
-	char	   *text;
-
-	error = CopyErrorData();
-	FlushErrorState();
-	text = error->detail ? psprintf("%s: %s", error->message, error->detail)
-		: pstrdup(error->message);
-	FreeErrorData(error);
-	return text;
-}
-
-static BwCredentials *
-credentials_or_why(Check *check, Oid role, char **why)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	BwCredentials *volatile credentials = NULL;
-
-	*why = NULL;
-	PG_TRY();
-	{
-		credentials = bw_config_credentials(check->server, role);
-	}
-	PG_CATCH();
-	{
-		if (geterrcode() == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(cxt);
-		*why = first_line_of_error();
-	}
-	PG_END_TRY();
-	return credentials;
+	return error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message;
 }
 
 static bool
 check_mapping(Check *check)
 {
-	char	   *why;
-	BwCredentials *credentials = credentials_or_why(check, check->role, &why);
+	ErrorData  *why;
+	BwCredentials *credentials = bw_config_try_credentials(check->server, check->role, &why);
 
 	line(check, "user mapping", credentials != NULL,
 		 credentials ? (credentials->auth == BW_AUTH_OAUTH2
 						? "OAuth2 client credentials"
 						: "user name and password: Bandwidth ends these on 2 December 2026")
-		 : why ? why : "your role has no user mapping, and PUBLIC has none",
+		 : why ? problem_text(why) : "your role has no user mapping, and PUBLIC has none",
 		 psprintf("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '...', client_secret_file '...').",
 				  quote_identifier(GetUserNameFromId(check->role, false)),
 				  quote_identifier(check->server->name)));
@@ -247,13 +216,13 @@ check_mapping(Check *check)
 static void
 check_owner_mapping(Check *check)
 {
-	char	   *why;
-	BwCredentials *credentials = credentials_or_why(check, check->server->owner, &why);
+	ErrorData  *why;
+	BwCredentials *credentials = bw_config_try_credentials(check->server, check->server->owner, &why);
 	char	   *owner = GetUserNameFromId(check->server->owner, true);
 
 	line(check, "owner's user mapping", credentials != NULL,
 		 credentials ? "subscriptions can be kept"
-		 : why ? why : "the server's owner has no user mapping, and PUBLIC has none",
+		 : why ? problem_text(why) : "the server's owner has no user mapping, and PUBLIC has none",
 		 psprintf("CREATE USER MAPPING FOR %s SERVER %s: subscriptions and lists use the owner's.",
 				  owner ? quote_identifier(owner) : "the owner",
 				  quote_identifier(check->server->name)));

@@ -113,9 +113,29 @@ my $other = order();
 wait_for_status($node, $other, 'COMPLETE');
 ok($log->(qr/bandwidth worker ERROR:  role "leaver" does not exist/), 'the role was dropped: the worker says so');
 is(status_of($node, $id), 'QUEUED', 'its order waits, others do not');
+is(waiting_for($id), 'role "leaver", which does not exist any more', 'and says for what');
+my $failed = sql('SELECT last_error_at FROM bw_stat_worker');
+wait_until(sub { sql('SELECT last_error_at FROM bw_stat_worker') ne $failed }, 'it is tried again');
+is($log->(qr/role "leaver" does not exist.*role "leaver" does not exist/s), '', 'which the log says once');
 sql('CREATE ROLE leaver');
 wait_until(sub { $log->(qr/bandwidth worker ERROR:  permission denied for foreign server bandwidth/) }, 'a role without rights does not do');
-sql(q{GRANT USAGE ON FOREIGN SERVER bandwidth TO leaver; CREATE USER MAPPING FOR leaver SERVER bandwidth OPTIONS (client_id 'client', client_secret 'secret')});
+is(waiting_for($id), 'USAGE on server "bandwidth" for role "leaver"', 'the order says which');
+sql('GRANT USAGE ON FOREIGN SERVER bandwidth TO leaver');
+is(waiting_for($id), 'a user mapping for role "leaver" on server "bandwidth"', 'what else it lacks');
+sql(q{CREATE USER MAPPING FOR leaver SERVER bandwidth OPTIONS (client_id 'client', client_secret_file '/nowhere/secret')});
+is(waiting_for($id), 'the secret for role "leaver" on server "bandwidth": could not open the file of option "client_secret_file": No such file or directory',
+	'and that a file is missing');
+sql(q{ALTER USER MAPPING FOR leaver SERVER bandwidth OPTIONS (DROP client_secret_file, ADD client_secret 'secret')});
+wait_for_status($node, $id, 'COMPLETE');
+
+# a search is no order that is claimed
+sql('SELECT bw_pause()');
+$id = sql("SET ROLE leaver; SELECT id FROM bw_order_search(npanxx => '919260')");
+$log = log_of($node);
+sql('REVOKE USAGE ON FOREIGN SERVER bandwidth FROM leaver; SELECT bw_resume()');
+wait_until(sub { $log->(qr/bandwidth worker ERROR:  permission denied.*searching for numbers/s) }, 'an order by criteria without rights: the worker says so');
+is(waiting_for($id), 'USAGE on server "bandwidth" for role "leaver"', 'and so does the order');
+sql('GRANT USAGE ON FOREIGN SERVER bandwidth TO leaver');
 wait_for_status($node, $id, 'COMPLETE');
 
 sql('SELECT bw_pause()');
