@@ -209,6 +209,10 @@ SELECT posts() AS before \gset
 SELECT is(status, 'HELD', 'an order that is held') FROM bw_orders WHERE id = :held;
 SELECT is(waiting_for, 'bw_approve()', 'waits for approval') FROM bw_open_orders WHERE id = :held;
 SELECT is(bw_wait(:held, '0.05 s'), 'HELD', 'bw_wait() gives up after its time');
+SELECT is(bw_wait(:held, '-300000 years'), 'HELD', 'or at once');
+SET statement_timeout = '500ms';
+SELECT alike(test.error(format('SELECT bw_wait(%s, ''300000 years'')', :held)), '57014 %', 'a very long time is no short one');
+RESET statement_timeout;
 SELECT results_eq(format($$SELECT * FROM bw_wait(ARRAY[%1$s, %2$s, NULL], '0.05 s')$$, :held, :first),
                   format($$VALUES (%1$s::bigint, 'HELD'), (%2$s, 'COMPLETE')$$, :held, :first),
                   'also for several');
