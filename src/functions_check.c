@@ -465,12 +465,21 @@ check_lost(Check *check)
 		 "Table bw_lost_orders has them; delete the rows that you have dealt with.");
 }
 
+/* What the worker has opened, which may not be what the settings want. */
 static void
 check_listener(Check *check)
 {
-	line(check, "listener", true,
-		 bw_listen_port > 0 ? psprintf("callbacks on port %d", bw_listen_port)
-		 : "off: orders are polled", NULL);
+	BwWorkerStatistics seen = {0};
+	TimestampTz since;
+	int			pid;
+	bool		open = bw_registry_worker_state(MyDatabaseId, &pid, &since) == BW_WORKER_RUNNING &&
+	bw_statistics_worker(&seen) && seen.port > 0;
+
+	line(check, "listener", open || bw_listen_port == 0,
+		 open ? psprintf("callbacks on port %d", seen.port)
+		 : bw_listen_port == 0 ? "off: orders are polled"
+		 : psprintf("port %d is not open: orders are polled", bw_listen_port),
+		 "The server log says why. Another program or database may have the port; see bandwidth.listen_port, bandwidth.listen_addresses and the certificate. It is tried again every minute.");
 }
 
 /* What somebody else does with our URL, or callbacks that do not get through. */
