@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "encoding.h"
 #include "functions.h"
+#include "listener.h"
 #include "order.h"
 #include "registry.h"
 #include "store.h"
@@ -50,6 +51,7 @@ static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
 						   const char *consequence);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
+static void check_notification(Size len);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 
 Datum
@@ -210,6 +212,7 @@ bw_receive(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("bw_receive()");
 	body = (bytea *) cstring_to_text(bw_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	check_notification(VARSIZE(body) - VARHDRSZ);
 	bw_store_enter(&scope);
 	bw_store_require_identity();
 	id = bw_store_receive(body);
@@ -217,6 +220,22 @@ bw_receive(PG_FUNCTION_ARGS)
 	bw_registry_wake_at_commit(BW_TOPIC_INBOX);
 	bw_warn_without_worker("the notification stays in the inbox");
 	PG_RETURN_INT64(id);
+}
+
+/* As much as the port for callbacks takes. */
+static void
+check_notification(Size len)
+{
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("notification must not be empty"),
+				 errhint("Hand in the body of the callback as it came.")));
+	if (len > BW_LISTENER_MAX_BODY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("notification is too long"),
+				 errdetail("It has %zu bytes; up to %d are taken.", len, BW_LISTENER_MAX_BODY)));
 }
 
 /*

@@ -325,8 +325,12 @@ SELECT is(convert_from(body, 'UTF8'), '<Notification><Status>COMPLETE</Status><O
           'as it came') FROM bw_notifications WHERE id = :foreign;
 CREATE TABLE received AS SELECT bw_receive(body) AS id, body
   FROM unnest(ARRAY['nonsense', '<Notification><Status>COMPLETE', '<html/>',
-                    '<!DOCTYPE x [<!ENTITY e "f">]><Notification>&e;</Notification>', '']) AS body;
-SELECT ok(becomes(id, 'malformed'), 'malformed: ' || body) FROM received;
+                    '<!DOCTYPE x [<!ENTITY e "f">]><Notification>&e;</Notification>', repeat('x', 1048576)]) AS body;
+SELECT ok(becomes(id, 'malformed'), 'malformed: ' || left(body, 80)) FROM received;
+SELECT is(test.error($$SELECT bw_receive('')$$), '22023 notification must not be empty | Hand in the body of the callback as it came.',
+          'nothing was received');
+SELECT is(test.error($$SELECT bw_receive(repeat('x', 1048577))$$),
+          '22023 notification is too long | It has 1048577 bytes; up to 1048576 are taken.', 'as much as the port takes');
 SELECT is(bw_receive(NULL), NULL, 'nothing is nothing');
 SELECT bw_receive(notification_of(:slow, 'FAILED')) AS late \gset
 SELECT ok(becomes(:late, 'ignored'), 'news of an order that is final');
