@@ -166,7 +166,8 @@ is(sql("CALL bw_prune(before => now() - interval '1 year')"), '1|0|0', 'that goe
 my ($orders, $numbers, $events, $requests, $notifications) = split / /, $before;
 is(counts(), join(' ', $orders, $numbers, $events, $requests + 3, $notifications + 1), 'with numbers, events, and requests but for those with a younger order; no other row');
 sql('DELETE FROM bw_inbox');
-is(sql(q{CALL bw_prune('infinity')}), join('|', $orders - 2, $requests + 3, $notifications + 1), 'final orders only, however old');
+is(sqlstate($node, "CALL bw_prune($_)"), '22023', "not what is in the future: $_") foreach "'infinity'", "now() + interval '2 years'";
+is(sql(q{CALL bw_prune(now())}), join('|', $orders - 2, $requests + 3, $notifications + 1), 'final orders only, however old');
 is(sql(q{SELECT string_agg(DISTINCT status, ',') FROM bw_orders}), 'QUEUED', 'those that wait stay');
 cmp_ok(sql('SELECT now() - pruned_before FROM bw_identity'), 'lt', '00:01', 'what is in the future was not pruned');
 sql('SELECT bw_resume()');
