@@ -115,6 +115,7 @@ static void judge_status(BwOutcome *outcome, BwEndpointClass class);
 static void read_error(BwCall *call);
 static char *basic_authorization(const BwCredentials *credentials);
 static TimestampTz rate_limit_until(const BwHttpReply *reply);
+static void check_path(const char *path);
 static void wait_for_budget(const BwAccount *account, BwEndpointClass class);
 static int	zone_of_date(const char *date);
 static char *one_line(const char *text);
@@ -742,6 +743,7 @@ bw_api_perform(const BwAccount *account, const BwCallSpec *spec)
 {
 	BwCall	   *call;
 
+	check_path(spec->path);
 	if (session_api == NULL)
 		session_api = bw_api_create(AllocSetContextCreate(TopMemoryContext,
 														  "bandwidth session",
@@ -754,6 +756,35 @@ bw_api_perform(const BwAccount *account, const BwCallSpec *spec)
 		bw_api_run(session_api);
 	}
 	return call;
+}
+
+/*
+ * Ids of users are elements of paths.  "/accounts/1/tnreservation/.." would be
+ * the account to whoever folds paths, and a DELETE of a reservation one of that.
+ */
+static void
+check_path(const char *path)
+{
+	char	   *element = pstrdup(path + 1);
+	char	   *next;
+
+	for (; element != NULL; element = next)
+	{
+		next = strchr(element, '/');
+		if (next != NULL)
+			*next++ = '\0';
+		bw_api_check_id(element);
+	}
+}
+
+void
+bw_api_check_id(const char *id)
+{
+	if (id[0] == '\0' || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid id: \"%s\"", id),
+				 errdetail("An id at Bandwidth is not empty, and neither \".\" nor \"..\".")));
 }
 
 static void

@@ -147,6 +147,7 @@ bw_adopt(PG_FUNCTION_ARGS)
 	bool		done;
 
 	PreventCommandIfReadOnly("bw_adopt()");
+	bw_api_check_id(bandwidth_order_id);
 	bw_store_enter(&scope);
 	order = operators_order(PG_GETARG_INT64(0), role);
 	if (bw_store_is_bound(bandwidth_order_id, order->request_id))

@@ -172,6 +172,17 @@ SELECT isnt_empty($$SELECT * FROM bw_search(npanxxx => '2122000', lca => false, 
                   'and its number can be had again');
 SELECT test.sandbox('config reservation_s=14400');
 
+-- an id is a part of the path of a call
+SELECT test.requests() AS before \gset
+SELECT is(test.error(format('SELECT * FROM %s(%L)', f, id)),
+          format('22023 invalid id: "%s" | An id at Bandwidth is not empty, and neither "." nor "..".', id), f || ': no id')
+  FROM unnest(ARRAY['bw_unreserve', 'bw_reservation', 'bw_sip_peers']) AS f, unnest(ARRAY['.', '..']) AS id;
+SELECT alike(test.error(format('SELECT * FROM bw_numbers(site_id => %L)', id)), '22023 invalid id: %', 'bw_numbers: no id')
+  FROM unnest(ARRAY['.', '..', '']) AS id;
+SELECT alike(test.error(format('SELECT bw_adopt(1, %L)', id)), '22023 invalid id: %', 'bw_adopt: no id')
+  FROM unnest(ARRAY['.', '..', '']) AS id;
+SELECT is(test.requests() - :before, 0, 'nothing was sent');
+
 -- what is rolled back stays reserved
 BEGIN;
 SELECT reservation_id AS held FROM bw_reserve('2122000103') \gset
