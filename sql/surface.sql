@@ -192,6 +192,14 @@ ROLLBACK;
 SELECT bw_subscribe();
 SELECT bw_subscribe('https://example.com/', email => 'a@example.com');
 SELECT bw_subscribe('nonsense');
+\set VERBOSITY default
+SELECT bw_subscribe('http://user:secret@127.0.0.1/');
+SELECT bw_subscribe('https://example.com/' || repeat('x', 5000));
+SELECT bw_subscribe('https://example.com/#there');
+SELECT bw_subscribe(email => 'notmail');
+SELECT bw_subscribe('https://example.com/', order_type => 'foo bar');
+\set VERBOSITY terse
+SELECT bw_subscribe('https://example.com/', event_type => '');
 SELECT bw_subscribe('https://example.com/', expiry => 0);
 SELECT bw_subscribe('https://example.com/', number_format => 'NATIONAL');
 SELECT bw_subscribe(email => 'a@example.com', digest => 'HOURLY');
