@@ -39,6 +39,10 @@ CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', 
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', ordering 'maybe');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', allow_disconnect 'perhaps');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after '-1 s');
+\set VERBOSITY default
+CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after '200000000 years');
+CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after 'soon');
+\set VERBOSITY terse
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', connect_timeout '-1 s');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', ca_file 'relative.pem');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', allowed_sites '1, two');
@@ -132,6 +136,8 @@ SELECT bw_reserve('2015550100');
 SELECT bw_reservation(NULL);
 SELECT bw_reservation('');
 SELECT bw_unreserve(NULL);
+SELECT bw_test_outcome(NULL);
+SELECT bw_test_outcome(1, NULL);
 BEGIN READ ONLY;
 SELECT bw_reserve('2122019999');
 ROLLBACK;

@@ -819,11 +819,23 @@ is_too_large(const BwOutcome *outcome)
 	return outcome->reply != NULL && outcome->reply->outcome == BW_HTTP_TOO_LARGE;
 }
 
+/* 405, 414 and the like, without a code of Bandwidth's: nor will it here. */
+static bool
+is_misdirected(const BwOutcome *outcome)
+{
+	int			status = outcome->status;
+
+	return outcome->kind == BW_OUTCOME_UNKNOWN && outcome->code == NULL &&
+		status > 400 && status < 500 && status != 408 && status != 425;
+}
+
 static int
 outcome_sqlstate(const BwOutcome *outcome)
 {
 	if (is_too_large(outcome))
 		return ERRCODE_BW_BAD_REPLY;
+	if (is_misdirected(outcome))
+		return ERRCODE_BW_REFUSED;
 	switch (outcome->kind)
 	{
 		case BW_OUTCOME_REFUSED:
@@ -850,10 +862,21 @@ outcome_hint(const BwOutcome *outcome, const BwAccount *account)
 						account->server->name);
 	if (!TIMESTAMP_IS_NOBEGIN(outcome->retry_at))
 		return psprintf("Try again after %s.", timestamptz_to_str(outcome->retry_at));
+	if (is_misdirected(outcome) ||
+		(outcome->kind == BW_OUTCOME_NOT_FOUND && outcome->code == NULL))
+		return psprintf("Check the arguments, and the option \"base_url\" of server \"%s\".",
+						account->server->name);
 	if ((outcome->kind == BW_OUTCOME_LATER || outcome->kind == BW_OUTCOME_UNKNOWN) &&
 		!is_too_large(outcome))
 		return "Try again later; SELECT * FROM bw_check() tells whether Bandwidth can be reached.";
 	return NULL;
+}
+
+/* As a sentence. */
+static char *
+sentence(const char *text)
+{
+	return psprintf("%c%s.", pg_toupper((unsigned char) text[0]), text + 1);
 }
 
 void
@@ -866,12 +889,12 @@ bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 		ereport(ERROR,
 				(errcode(outcome_sqlstate(outcome)),
 				 errmsg("%s: %s", outcome->code, outcome->text),
-				 errdetail("%s.", what),
+				 errdetail("%s", sentence(what)),
 				 hint ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(outcome_sqlstate(outcome)),
 			 errmsg("%s", what),
-			 outcome->status == 0 ? errdetail("%s.", outcome->text)
+			 outcome->status == 0 ? errdetail("%s", sentence(outcome->text))
 			 : errdetail("The server answered with status %d.", outcome->status),
 			 hint ? errhint("%s", hint) : 0));
 }

@@ -317,16 +317,28 @@ check_file(const char *name, const char *value)
 static int64
 interval_ms(const char *name, const char *value)
 {
-	Interval   *interval;
+	Interval   *interval = NULL;
+	MemoryContext cxt = CurrentMemoryContext;
 	char	   *end;
 	double		seconds = strtod(value, &end);
 
 	if (end != value && *end == '\0')
 		return (int64) (seconds * 1000);
-	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in,
-													 CStringGetDatum(value),
-													 ObjectIdGetDatum(InvalidOid),
-													 Int32GetDatum(-1)));
+	PG_TRY();
+	{
+		interval = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+														 CStringGetDatum(value),
+														 ObjectIdGetDatum(InvalidOid),
+														 Int32GetDatum(-1)));
+	}
+	PG_CATCH();
+	{
+		/* What is wrong with it says nothing of the option. */
+		MemoryContextSwitchTo(cxt);
+		FlushErrorState();
+		refuse_value(name, value, "It is an interval, or a number of seconds.");
+	}
+	PG_END_TRY();
 	return interval->time / 1000 +
 		((int64) interval->day + (int64) interval->month * 30) * 86400000;
 }

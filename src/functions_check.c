@@ -260,7 +260,7 @@ check_account(Check *check)
 /* Does a list of Bandwidth's hold this id?  *failure: it could not be read. */
 static bool
 list_has(Check *check, const char *path, BwListKind kind, const char *id,
-		 char **failure)
+		 char **failure, const char **hint)
 {
 	BwCallSpec	spec = {.class = BW_CLASS_OTHER,.method = "GET",.path = path};
 	BwCall	   *call = bw_api_perform(check->account, &spec);
@@ -271,9 +271,12 @@ list_has(Check *check, const char *path, BwListKind kind, const char *id,
 	bool		found = false;
 
 	*failure = NULL;
+	*hint = "Try again later.";
 	if (outcome->kind != BW_OUTCOME_DONE)
 	{
 		*failure = pstrdup(outcome->text);
+		if (outcome->status / 100 == 4 && outcome->status != 429)
+			*hint = "Check the server option \"base_url\".";
 		bw_call_release(call);
 		return false;
 	}
@@ -293,16 +296,17 @@ check_site(Check *check)
 {
 	const char *site = check->server->site_id;
 	char	   *failure = NULL;
+	const char *failure_hint = NULL;
 	bool		ok = site != NULL &&
 	list_has(check, bw_api_path(check->account, "sites", NULL), BW_LIST_SITES, site,
-			 &failure);
+			 &failure, &failure_hint);
 
 	line(check, "site", ok,
 		 ok ? psprintf("site %s is there", site)
 		 : failure ? psprintf("the sites could not be listed: %s", failure)
 		 : site ? psprintf("the account has no site %s", site)
 		 : "no default site: every order has to name one",
-		 failure ? "Try again later."
+		 failure ? failure_hint
 		 : psprintf("ALTER SERVER %s OPTIONS (%s site_id '...').",
 					quote_identifier(check->server->name), site ? "SET" : "ADD"));
 }
@@ -312,18 +316,19 @@ check_peer(Check *check)
 {
 	const char *peer = check->server->peer_id;
 	char	   *failure = NULL;
+	const char *failure_hint = NULL;
 	bool		ok = true;
 
 	if (peer != NULL && check->server->site_id != NULL)
 		ok = list_has(check, psprintf("%s/sippeers",
 									  bw_api_path(check->account, "sites",
 												  check->server->site_id)),
-					  BW_LIST_SIP_PEERS, peer, &failure);
+					  BW_LIST_SIP_PEERS, peer, &failure, &failure_hint);
 	line(check, "SIP peer", ok,
 		 peer == NULL ? "the site's default SIP peer is used"
 		 : failure ? psprintf("the SIP peers could not be listed: %s", failure)
 		 : psprintf(ok ? "SIP peer %s is there" : "the site has no SIP peer %s", peer),
-		 failure ? "Try again later."
+		 failure ? failure_hint
 		 : psprintf("ALTER SERVER %s OPTIONS (SET peer_id '...').",
 					quote_identifier(check->server->name)));
 }

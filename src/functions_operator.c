@@ -50,7 +50,9 @@ bw_pause(PG_FUNCTION_ARGS)
 	server = bw_config_server(bw_arg_text(fcinfo, 0));
 	bw_config_check_usage(server, GetUserId());
 	pause.server = server->name;
-	pause.reason = PG_ARGISNULL(1) ? "paused by bw_pause()" : bw_arg_text(fcinfo, 1);
+	pause.reason = bw_arg_text(fcinfo, 1);
+	if (pause.reason == NULL || pause.reason[0] == '\0')
+		pause.reason = "paused by bw_pause()";
 	pause.paused_by = GetUserNameFromId(GetUserId(), false);
 	bw_store_enter(&scope);
 	bw_store_require_identity();

@@ -315,7 +315,8 @@ bw_number_parse(const char *text, BwNumber *number, BwProblem *problem)
 	if (!read_digits(text, digits, &count))
 		return refuse_value(problem, BW_PROBLEM_INVALID_TEXT,
 							"telephone number", text,
-							"A number is \"+1\" followed by ten digits.");
+							"A number has ten digits, as in 5405514342, "
+							"(540) 551-4342 or +15405514342.");
 
 	national = digits + count - BW_NUMBER_DIGITS;
 	if (!is_prefix(national, BW_NUMBER_DIGITS))

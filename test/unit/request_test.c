@@ -11,7 +11,7 @@
 
 #define LENGTH(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
-#define TEN_DIGITS "A number is \"+1\" followed by ten digits."
+#define TEN_DIGITS "A number has ten digits, as in 5405514342, (540) 551-4342 or +15405514342."
 #define NO_ZERO_OR_ONE "Neither area code nor exchange starts with 0 or 1."
 
 /* What a macro below gives, its arguments may give again: the last one counts. */
