@@ -1344,6 +1344,14 @@ COMMENT ON FUNCTION bw_waiting_for_server(name, text)
 IS 'internal: what is wrong with the server of an order; null: nothing';
 REVOKE EXECUTE ON FUNCTION bw_waiting_for_server(name, text) FROM PUBLIC;
 
+CREATE FUNCTION bw_waiting_for_access(server name, ordered_by name)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bw_waiting_for_access'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bw_waiting_for_access(name, name)
+IS 'internal: what a role lacks to have its orders sent; null: nothing';
+REVOKE EXECUTE ON FUNCTION bw_waiting_for_access(name, name) FROM PUBLIC;
+
 CREATE FUNCTION bw_waiting_for_what(id bigint)
 RETURNS text
 LANGUAGE SQL STABLE STRICT PARALLEL RESTRICTED
@@ -1372,6 +1380,8 @@ BEGIN ATOMIC
         ELSE COALESCE(
             CASE WHEN o.status = 'QUEUED' OR w.step IS NOT NULL THEN
                 bw_waiting_for_server(o.server, o.account_id) END,
+            CASE WHEN o.status = 'QUEUED' OR w.step <> 'sent' THEN
+                bw_waiting_for_access(o.server, o.ordered_by) END,
             bw_waiting_for_worker(),
             CASE WHEN o.status = 'QUEUED' OR w.step = 'resend' THEN
                 bw_waiting_for_pause(o.server, o.ordered_by) END,

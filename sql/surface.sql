@@ -39,6 +39,10 @@ CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', 
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', ordering 'maybe');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', allow_disconnect 'perhaps');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after '-1 s');
+\set VERBOSITY default
+CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after '200000000 years');
+CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', release_after 'soon');
+\set VERBOSITY terse
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', connect_timeout '-1 s');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', ca_file 'relative.pem');
 CREATE SERVER bandwidth FOREIGN DATA WRAPPER bandwidth OPTIONS (account_id '1', allowed_sites '1, two');
@@ -132,6 +136,8 @@ SELECT bw_reserve('2015550100');
 SELECT bw_reservation(NULL);
 SELECT bw_reservation('');
 SELECT bw_unreserve(NULL);
+SELECT bw_test_outcome(NULL);
+SELECT bw_test_outcome(1, NULL);
 BEGIN READ ONLY;
 SELECT bw_reserve('2122019999');
 ROLLBACK;
@@ -194,6 +200,14 @@ ROLLBACK;
 SELECT bw_subscribe();
 SELECT bw_subscribe('https://example.com/', email => 'a@example.com');
 SELECT bw_subscribe('nonsense');
+\set VERBOSITY default
+SELECT bw_subscribe('http://user:secret@127.0.0.1/');
+SELECT bw_subscribe('https://example.com/' || repeat('x', 5000));
+SELECT bw_subscribe('https://example.com/#there');
+SELECT bw_subscribe(email => 'notmail');
+SELECT bw_subscribe('https://example.com/', order_type => 'foo bar');
+\set VERBOSITY terse
+SELECT bw_subscribe('https://example.com/', event_type => '');
 SELECT bw_subscribe('https://example.com/', expiry => 0);
 SELECT bw_subscribe('https://example.com/', number_format => 'NATIONAL');
 SELECT bw_subscribe(email => 'a@example.com', digest => 'HOURLY');

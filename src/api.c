@@ -115,6 +115,7 @@ static void judge_status(BwOutcome *outcome, BwEndpointClass class);
 static void read_error(BwCall *call);
 static char *basic_authorization(const BwCredentials *credentials);
 static TimestampTz rate_limit_until(const BwHttpReply *reply);
+static void check_path(const char *path);
 static void wait_for_budget(const BwAccount *account, BwEndpointClass class);
 static int	zone_of_date(const char *date);
 static char *one_line(const char *text);
@@ -742,6 +743,7 @@ bw_api_perform(const BwAccount *account, const BwCallSpec *spec)
 {
 	BwCall	   *call;
 
+	check_path(spec->path);
 	if (session_api == NULL)
 		session_api = bw_api_create(AllocSetContextCreate(TopMemoryContext,
 														  "bandwidth session",
@@ -754,6 +756,35 @@ bw_api_perform(const BwAccount *account, const BwCallSpec *spec)
 		bw_api_run(session_api);
 	}
 	return call;
+}
+
+/*
+ * Ids of users are elements of paths.  "/accounts/1/tnreservation/.." would be
+ * the account to whoever folds paths, and a DELETE of a reservation one of that.
+ */
+static void
+check_path(const char *path)
+{
+	char	   *element = pstrdup(path + 1);
+	char	   *next;
+
+	for (; element != NULL; element = next)
+	{
+		next = strchr(element, '/');
+		if (next != NULL)
+			*next++ = '\0';
+		bw_api_check_id(element);
+	}
+}
+
+void
+bw_api_check_id(const char *id)
+{
+	if (id[0] == '\0' || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid id: \"%s\"", id),
+				 errdetail("An id at Bandwidth is not empty, and neither \".\" nor \"..\".")));
 }
 
 static void
@@ -788,11 +819,23 @@ is_too_large(const BwOutcome *outcome)
 	return outcome->reply != NULL && outcome->reply->outcome == BW_HTTP_TOO_LARGE;
 }
 
+/* 405, 414 and the like, without a code of Bandwidth's: nor will it here. */
+static bool
+is_misdirected(const BwOutcome *outcome)
+{
+	int			status = outcome->status;
+
+	return outcome->kind == BW_OUTCOME_UNKNOWN && outcome->code == NULL &&
+		status > 400 && status < 500 && status != 408 && status != 425;
+}
+
 static int
 outcome_sqlstate(const BwOutcome *outcome)
 {
 	if (is_too_large(outcome))
 		return ERRCODE_BW_BAD_REPLY;
+	if (is_misdirected(outcome))
+		return ERRCODE_BW_REFUSED;
 	switch (outcome->kind)
 	{
 		case BW_OUTCOME_REFUSED:
@@ -819,10 +862,21 @@ outcome_hint(const BwOutcome *outcome, const BwAccount *account)
 						account->server->name);
 	if (!TIMESTAMP_IS_NOBEGIN(outcome->retry_at))
 		return psprintf("Try again after %s.", timestamptz_to_str(outcome->retry_at));
+	if (is_misdirected(outcome) ||
+		(outcome->kind == BW_OUTCOME_NOT_FOUND && outcome->code == NULL))
+		return psprintf("Check the arguments, and the option \"base_url\" of server \"%s\".",
+						account->server->name);
 	if ((outcome->kind == BW_OUTCOME_LATER || outcome->kind == BW_OUTCOME_UNKNOWN) &&
 		!is_too_large(outcome))
 		return "Try again later; SELECT * FROM bw_check() tells whether Bandwidth can be reached.";
 	return NULL;
+}
+
+/* As a sentence. */
+static char *
+sentence(const char *text)
+{
+	return psprintf("%c%s.", pg_toupper((unsigned char) text[0]), text + 1);
 }
 
 void
@@ -835,12 +889,12 @@ bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 		ereport(ERROR,
 				(errcode(outcome_sqlstate(outcome)),
 				 errmsg("%s: %s", outcome->code, outcome->text),
-				 errdetail("%s.", what),
+				 errdetail("%s", sentence(what)),
 				 hint ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(outcome_sqlstate(outcome)),
 			 errmsg("%s", what),
-			 outcome->status == 0 ? errdetail("%s.", outcome->text)
+			 outcome->status == 0 ? errdetail("%s", sentence(outcome->text))
 			 : errdetail("The server answered with status %d.", outcome->status),
 			 hint ? errhint("%s", hint) : 0));
 }

@@ -82,8 +82,12 @@ extern void bw_call_release(BwCall *call);
  * For backends: one call from start to end, within the account's rate budget
  * (waits at most bandwidth.max_rate_limit_wait, then raises TN003).  The
  * result is good until bw_call_release(); errors of Bandwidth are not raised.
+ * A path with an id that is none is: 22023.
  */
 extern BwCall *bw_api_perform(const BwAccount *account, const BwCallSpec *spec);
+
+/* 22023 unless it can be an element of a path. */
+extern void bw_api_check_id(const char *id);
 
 /* Raise what went wrong as an ERROR of its own SQLSTATE; "what" as in
  * "could not search for telephone numbers". */

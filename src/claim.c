@@ -200,6 +200,8 @@ claim_next_group(BwWork *work, void *arg)
 	/* It had its turn already. */
 	if (!turn->known && turn->state == work->last_group)
 		return;
+	if (turn->state->not_before <= GetCurrentTimestamp())
+		work->said = &turn->state->claim_said;
 	if (may_claim(work, turn))
 		claim_group(work, turn);
 }

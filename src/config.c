@@ -317,16 +317,28 @@ check_file(const char *name, const char *value)
 static int64
 interval_ms(const char *name, const char *value)
 {
-	Interval   *interval;
+	Interval   *interval = NULL;
+	MemoryContext cxt = CurrentMemoryContext;
 	char	   *end;
 	double		seconds = strtod(value, &end);
 
 	if (end != value && *end == '\0')
 		return (int64) (seconds * 1000);
-	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in,
-													 CStringGetDatum(value),
-													 ObjectIdGetDatum(InvalidOid),
-													 Int32GetDatum(-1)));
+	PG_TRY();
+	{
+		interval = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+														 CStringGetDatum(value),
+														 ObjectIdGetDatum(InvalidOid),
+														 Int32GetDatum(-1)));
+	}
+	PG_CATCH();
+	{
+		/* What is wrong with it says nothing of the option. */
+		MemoryContextSwitchTo(cxt);
+		FlushErrorState();
+		refuse_value(name, value, "It is an interval, or a number of seconds.");
+	}
+	PG_END_TRY();
 	return interval->time / 1000 +
 		((int64) interval->day + (int64) interval->month * 30) * 86400000;
 }
@@ -589,6 +601,47 @@ bw_config_credentials(const BwServer *server, Oid role)
 		credentials->callback_password = read_secret(list, "callback_password");
 	hash_credentials(credentials);
 	return credentials;
+}
+
+BwCredentials *
+bw_config_try_credentials(const BwServer *server, Oid role, ErrorData **why)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	BwCredentials *volatile credentials = NULL;
+
+	*why = NULL;
+	PG_TRY();
+	{
+		credentials = bw_config_credentials(server, role);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		*why = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return credentials;
+}
+
+char *
+bw_config_missing(const BwServer *server, const char *role_name)
+{
+	Oid			role = get_role_oid(role_name, true);
+	ErrorData  *why;
+
+	if (!OidIsValid(role))
+		return psprintf("role \"%s\", which does not exist any more", role_name);
+	if (!bw_has_server_usage(server->serverid, role))
+		return psprintf("USAGE on server \"%s\" for role \"%s\"", server->name, role_name);
+	if (bw_config_try_credentials(server, role, &why) != NULL)
+		return NULL;
+	return why == NULL
+		? psprintf("a user mapping for role \"%s\" on server \"%s\"", role_name, server->name)
+		: psprintf("the secret for role \"%s\" on server \"%s\": %s", role_name, server->name,
+				   why->message);
 }
 
 BwCredentials *

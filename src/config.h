@@ -92,6 +92,16 @@ extern bool bw_has_server_usage(Oid serverid, Oid role);
  */
 extern BwCredentials *bw_config_credentials(const BwServer *server, Oid role);
 
+/* The same, but an error is caught, and in "why". */
+extern BwCredentials *bw_config_try_credentials(const BwServer *server, Oid role,
+												ErrorData **why);
+
+/*
+ * What the worker waits for before it can call for an order of that role, in
+ * words; NULL: nothing.  It is what bw_task_account() raises as an error.
+ */
+extern char *bw_config_missing(const BwServer *server, const char *role_name);
+
 /* The same, or ERROR 28000-style with a hint how to create the mapping. */
 extern BwCredentials *bw_config_require_credentials(const BwServer *server,
 													Oid role);

@@ -142,7 +142,8 @@ bw_available_npanxx(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2) && PG_GETARG_INT32(2) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("quantity must be at least 1")));
+				 errmsg("quantity %d is out of range", PG_GETARG_INT32(2)),
+				 errdetail("A quantity is at least 1.")));
 	pages.account = bw_account(bw_arg_text(fcinfo, 3), GetUserId());
 	initStringInfo(&query);
 	if (area_code != NULL)
@@ -206,7 +207,7 @@ orders_resource(const char *kind)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized kind: \"%s\"", kind),
-			 errhint("Kinds are order and disconnect.")));
+			 errhint("Kinds are \"order\" and \"disconnect\".")));
 }
 
 static void

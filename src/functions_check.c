@@ -64,7 +64,7 @@ static void check_version(Check *check);
 static void check_last_error(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
-static char *first_line_of_error(void);
+static char *problem_text(const ErrorData *error);
 
 
 /*
@@ -185,54 +185,23 @@ check_server(Check *check)
 	return usable;
 }
 
-/* Message of the error being handled; ends its handling. */
 static char *
-first_line_of_error(void)
+problem_text(const ErrorData *error)
 {
-	ErrorData  *error;
-	char	   *text;
-
-	error = CopyErrorData();
-	FlushErrorState();
-	text = error->detail ? psprintf("%s: %s", error->message, error->detail)
-		: pstrdup(error->message);
-	FreeErrorData(error);
-	return text;
-}
-
-static BwCredentials *
-credentials_or_why(Check *check, Oid role, char **why)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	BwCredentials *volatile credentials = NULL;
-
-	*why = NULL;
-	PG_TRY();
-	{
-		credentials = bw_config_credentials(check->server, role);
-	}
-	PG_CATCH();
-	{
-		if (geterrcode() == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(cxt);
-		*why = first_line_of_error();
-	}
-	PG_END_TRY();
-	return credentials;
+	return error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message;
 }
 
 static bool
 check_mapping(Check *check)
 {
-	char	   *why;
-	BwCredentials *credentials = credentials_or_why(check, check->role, &why);
+	ErrorData  *why;
+	BwCredentials *credentials = bw_config_try_credentials(check->server, check->role, &why);
 
 	line(check, "user mapping", credentials != NULL,
 		 credentials ? (credentials->auth == BW_AUTH_OAUTH2
 						? "OAuth2 client credentials"
 						: "user name and password: Bandwidth ends these on 2 December 2026")
-		 : why ? why : "your role has no user mapping, and PUBLIC has none",
+		 : why ? problem_text(why) : "your role has no user mapping, and PUBLIC has none",
 		 psprintf("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (client_id '...', client_secret_file '...').",
 				  quote_identifier(GetUserNameFromId(check->role, false)),
 				  quote_identifier(check->server->name)));
@@ -247,13 +216,13 @@ check_mapping(Check *check)
 static void
 check_owner_mapping(Check *check)
 {
-	char	   *why;
-	BwCredentials *credentials = credentials_or_why(check, check->server->owner, &why);
+	ErrorData  *why;
+	BwCredentials *credentials = bw_config_try_credentials(check->server, check->server->owner, &why);
 	char	   *owner = GetUserNameFromId(check->server->owner, true);
 
 	line(check, "owner's user mapping", credentials != NULL,
 		 credentials ? "subscriptions can be kept"
-		 : why ? why : "the server's owner has no user mapping, and PUBLIC has none",
+		 : why ? problem_text(why) : "the server's owner has no user mapping, and PUBLIC has none",
 		 psprintf("CREATE USER MAPPING FOR %s SERVER %s: subscriptions and lists use the owner's.",
 				  owner ? quote_identifier(owner) : "the owner",
 				  quote_identifier(check->server->name)));
@@ -291,7 +260,7 @@ check_account(Check *check)
 /* Does a list of Bandwidth's hold this id?  *failure: it could not be read. */
 static bool
 list_has(Check *check, const char *path, BwListKind kind, const char *id,
-		 char **failure)
+		 char **failure, const char **hint)
 {
 	BwCallSpec	spec = {.class = BW_CLASS_OTHER,.method = "GET",.path = path};
 	BwCall	   *call = bw_api_perform(check->account, &spec);
@@ -302,9 +271,12 @@ list_has(Check *check, const char *path, BwListKind kind, const char *id,
 	bool		found = false;
 
 	*failure = NULL;
+	*hint = "Try again later.";
 	if (outcome->kind != BW_OUTCOME_DONE)
 	{
 		*failure = pstrdup(outcome->text);
+		if (outcome->status / 100 == 4 && outcome->status != 429)
+			*hint = "Check the server option \"base_url\".";
 		bw_call_release(call);
 		return false;
 	}
@@ -324,16 +296,17 @@ check_site(Check *check)
 {
 	const char *site = check->server->site_id;
 	char	   *failure = NULL;
+	const char *failure_hint = NULL;
 	bool		ok = site != NULL &&
 	list_has(check, bw_api_path(check->account, "sites", NULL), BW_LIST_SITES, site,
-			 &failure);
+			 &failure, &failure_hint);
 
 	line(check, "site", ok,
 		 ok ? psprintf("site %s is there", site)
 		 : failure ? psprintf("the sites could not be listed: %s", failure)
 		 : site ? psprintf("the account has no site %s", site)
 		 : "no default site: every order has to name one",
-		 failure ? "Try again later."
+		 failure ? failure_hint
 		 : psprintf("ALTER SERVER %s OPTIONS (%s site_id '...').",
 					quote_identifier(check->server->name), site ? "SET" : "ADD"));
 }
@@ -343,18 +316,19 @@ check_peer(Check *check)
 {
 	const char *peer = check->server->peer_id;
 	char	   *failure = NULL;
+	const char *failure_hint = NULL;
 	bool		ok = true;
 
 	if (peer != NULL && check->server->site_id != NULL)
 		ok = list_has(check, psprintf("%s/sippeers",
 									  bw_api_path(check->account, "sites",
 												  check->server->site_id)),
-					  BW_LIST_SIP_PEERS, peer, &failure);
+					  BW_LIST_SIP_PEERS, peer, &failure, &failure_hint);
 	line(check, "SIP peer", ok,
 		 peer == NULL ? "the site's default SIP peer is used"
 		 : failure ? psprintf("the SIP peers could not be listed: %s", failure)
 		 : psprintf(ok ? "SIP peer %s is there" : "the site has no SIP peer %s", peer),
-		 failure ? "Try again later."
+		 failure ? failure_hint
 		 : psprintf("ALTER SERVER %s OPTIONS (SET peer_id '...').",
 					quote_identifier(check->server->name)));
 }
@@ -496,12 +470,21 @@ check_lost(Check *check)
 		 "Table bw_lost_orders has them; delete the rows that you have dealt with.");
 }
 
+/* What the worker has opened, which may not be what the settings want. */
 static void
 check_listener(Check *check)
 {
-	line(check, "listener", true,
-		 bw_listen_port > 0 ? psprintf("callbacks on port %d", bw_listen_port)
-		 : "off: orders are polled", NULL);
+	BwWorkerStatistics seen = {0};
+	TimestampTz since;
+	int			pid;
+	bool		open = bw_registry_worker_state(MyDatabaseId, &pid, &since) == BW_WORKER_RUNNING &&
+	bw_statistics_worker(&seen) && seen.port > 0;
+
+	line(check, "listener", open || bw_listen_port == 0,
+		 open ? psprintf("callbacks on port %d", seen.port)
+		 : bw_listen_port == 0 ? "off: orders are polled"
+		 : psprintf("port %d is not open: orders are polled", bw_listen_port),
+		 "The server log says why. Another program or database may have the port; see bandwidth.listen_port, bandwidth.listen_addresses and the certificate. It is tried again every minute.");
 }
 
 /* What somebody else does with our URL, or callbacks that do not get through. */

@@ -34,6 +34,7 @@ bw_order_search(PG_FUNCTION_ARGS)
 	BwPlaced	placed;
 	BwStoreScope scope;
 
+	PreventCommandIfReadOnly("bw_order_search()");
 	bw_init_materialized_srf(fcinfo);
 	wanted.server = bw_config_server(bw_arg_text(fcinfo, 27));
 	bw_config_check_usage(wanted.server, GetUserId());

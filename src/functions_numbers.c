@@ -403,6 +403,6 @@ reservation_argument(FunctionCallInfo fcinfo)
 	if (id == NULL || id[0] == '\0')
 		ereport(ERROR,
 				(errcode(id ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("reservation_id must not be null or empty")));
+				 errmsg("reservation_id must not be %s", id ? "empty" : "null")));
 	return id;
 }

@@ -42,12 +42,17 @@ static BwOrderRow *operators_order(int64 id, Oid role);
 Datum
 bw_pause(PG_FUNCTION_ARGS)
 {
-	BwServer   *server = bw_config_server(bw_arg_text(fcinfo, 0));
-	BwPause		pause = {.server = server->name,.ordered_by = "",.automatic = false};
+	BwServer   *server;
+	BwPause		pause = {.ordered_by = "",.automatic = false};
 	BwStoreScope scope;
 
+	PreventCommandIfReadOnly("bw_pause()");
+	server = bw_config_server(bw_arg_text(fcinfo, 0));
 	bw_config_check_usage(server, GetUserId());
-	pause.reason = PG_ARGISNULL(1) ? "paused by bw_pause()" : bw_arg_text(fcinfo, 1);
+	pause.server = server->name;
+	pause.reason = bw_arg_text(fcinfo, 1);
+	if (pause.reason == NULL || pause.reason[0] == '\0')
+		pause.reason = "paused by bw_pause()";
 	pause.paused_by = GetUserNameFromId(GetUserId(), false);
 	bw_store_enter(&scope);
 	bw_store_require_identity();
@@ -60,10 +65,12 @@ bw_pause(PG_FUNCTION_ARGS)
 Datum
 bw_resume(PG_FUNCTION_ARGS)
 {
-	BwServer   *server = bw_config_server(bw_arg_text(fcinfo, 0));
+	BwServer   *server;
 	BwStoreScope scope;
 	bool		found;
 
+	PreventCommandIfReadOnly("bw_resume()");
+	server = bw_config_server(bw_arg_text(fcinfo, 0));
 	bw_config_check_usage(server, GetUserId());
 	bw_store_enter(&scope);
 	bw_store_require_identity();
@@ -93,6 +100,7 @@ bw_approve(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	bool		done;
 
+	PreventCommandIfReadOnly("bw_approve()");
 	bw_store_enter(&scope);
 	done = bw_store_approve(operators_order(PG_GETARG_INT64(0), role)->id);
 	bw_store_leave(&scope);
@@ -114,6 +122,7 @@ bw_resolve(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		done;
 
+	PreventCommandIfReadOnly("bw_resolve()");
 	if (!resend && strcmp(action, "failed") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -139,6 +148,8 @@ bw_adopt(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		done;
 
+	PreventCommandIfReadOnly("bw_adopt()");
+	bw_api_check_id(bandwidth_order_id);
 	bw_store_enter(&scope);
 	order = operators_order(PG_GETARG_INT64(0), role);
 	if (bw_store_is_bound(bandwidth_order_id, order->request_id))
@@ -164,6 +175,7 @@ bw_close_order(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		done;
 
+	PreventCommandIfReadOnly("bw_close_order()");
 	bw_store_enter(&scope);
 	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	done = order->status == BW_ORDER_BACKORDERED &&
@@ -187,6 +199,7 @@ bw_take_over(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	bool		fenced;
 
+	PreventCommandIfReadOnly("bw_take_over()");
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "encoding.h"
 #include "functions.h"
+#include "listener.h"
 #include "order.h"
 #include "registry.h"
 #include "store.h"
@@ -51,6 +52,7 @@ static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
 static Datum read_reservation_ids(FunctionCallInfo fcinfo, int arg);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
+static void check_notification(Size len);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 
 Datum
@@ -58,6 +60,7 @@ bw_order(PG_FUNCTION_ARGS)
 {
 	BwPlaced	placed;
 
+	PreventCommandIfReadOnly("bw_order()");
 	bw_init_materialized_srf(fcinfo);
 	bw_place_order(fcinfo, &placed);
 	return return_placed(fcinfo, &placed, "the order stays QUEUED");
@@ -73,6 +76,7 @@ bw_disconnect(PG_FUNCTION_ARGS)
 	BwDisconnect wanted = {0};
 	BwPlaced	placed;
 
+	PreventCommandIfReadOnly("bw_disconnect()");
 	bw_init_materialized_srf(fcinfo);
 	wanted.server = bw_config_server(bw_arg_text(fcinfo, 4));
 	bw_config_check_usage(wanted.server, GetUserId());
@@ -199,6 +203,7 @@ bw_cancel(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		cancelled;
 
+	PreventCommandIfReadOnly("bw_cancel()");
 	bw_store_enter(&scope);
 	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	cancelled = bw_store_cancel_order(order->id);
@@ -214,6 +219,7 @@ bw_recheck(PG_FUNCTION_ARGS)
 	BwOrderRow *order;
 	bool		open;
 
+	PreventCommandIfReadOnly("bw_recheck()");
 	bw_store_enter(&scope);
 	order = bw_store_own_order(PG_GETARG_INT64(0), role);
 	open = bw_store_recheck(order->request_id);
@@ -226,11 +232,13 @@ bw_recheck(PG_FUNCTION_ARGS)
 Datum
 bw_receive(PG_FUNCTION_ARGS)
 {
-	char	   *utf8 = bw_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	bytea	   *body = (bytea *) cstring_to_text(utf8);
+	bytea	   *body;
 	BwStoreScope scope;
 	int64		id;
 
+	PreventCommandIfReadOnly("bw_receive()");
+	body = (bytea *) cstring_to_text(bw_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	check_notification(VARSIZE(body) - VARHDRSZ);
 	bw_store_enter(&scope);
 	bw_store_require_identity();
 	id = bw_store_receive(body);
@@ -238,6 +246,22 @@ bw_receive(PG_FUNCTION_ARGS)
 	bw_registry_wake_at_commit(BW_TOPIC_INBOX);
 	bw_warn_without_worker("the notification stays in the inbox");
 	PG_RETURN_INT64(id);
+}
+
+/* As much as the port for callbacks takes. */
+static void
+check_notification(Size len)
+{
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("notification must not be empty"),
+				 errhint("Hand in the body of the callback as it came.")));
+	if (len > BW_LISTENER_MAX_BODY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("notification is too long"),
+				 errdetail("It has %zu bytes; up to %d are taken.", len, BW_LISTENER_MAX_BODY)));
 }
 
 /*

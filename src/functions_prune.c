@@ -42,6 +42,7 @@ bw_prune(PG_FUNCTION_ARGS)
 	Datum		deleted[lengthof(tables)];
 	bool		nulls[lengthof(tables)] = {false};
 
+	PreventCommandIfReadOnly("bw_prune()");
 	bw_require_own_transactions(fcinfo, "bw_prune",
 								"It commits after each batch.");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -51,6 +52,12 @@ bw_prune(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the time before which to delete must not be null")));
 	before = PG_GETARG_TIMESTAMPTZ(0);
+	/* 'infinity', or a sign that was forgotten: all of it would go. */
+	if (before > GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the time before which to delete must not be in the future"),
+				 errhint("To delete all orders that have ended, use now().")));
 	note_pruned(before);
 	for (int i = 0; i < (int) lengthof(tables); i++)
 		deleted[i] = Int64GetDatum(prune_table(tables[i], before));

@@ -40,6 +40,7 @@ bw_retry(PG_FUNCTION_ARGS)
 	BwServer   *server;
 	int64		id;
 
+	PreventCommandIfReadOnly("bw_retry()");
 	bw_init_materialized_srf(fcinfo);
 	bw_store_enter(&scope);
 	row = bw_store_order(PG_GETARG_INT64(0), role);

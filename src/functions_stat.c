@@ -29,6 +29,7 @@
 #define DELAY_COLUMNS 3
 
 PG_FUNCTION_INFO_V1(bw_waiting_for);
+PG_FUNCTION_INFO_V1(bw_waiting_for_access);
 PG_FUNCTION_INFO_V1(bw_stat_get_worker);
 PG_FUNCTION_INFO_V1(bw_stat_get_requests);
 PG_FUNCTION_INFO_V1(bw_stat_get_delay);
@@ -116,6 +117,18 @@ bw_waiting_for(PG_FUNCTION_ARGS)
 	bw_store_enter(&scope);
 	what = bw_store_waiting_for(bw_store_order(PG_GETARG_INT64(0), role)->id);
 	bw_store_leave(&scope);
+	if (what == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(CStringGetTextDatum(what));
+}
+
+/* bw_waiting_for_access(server, ordered_by): null: nothing is missing, or the server is. */
+Datum
+bw_waiting_for_access(PG_FUNCTION_ARGS)
+{
+	BwServer   *server = bw_config_server_if_exists(NameStr(*PG_GETARG_NAME(0)));
+	char	   *what = server ? bw_config_missing(server, NameStr(*PG_GETARG_NAME(1))) : NULL;
+
 	if (what == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(CStringGetTextDatum(what));

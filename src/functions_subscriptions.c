@@ -32,6 +32,14 @@ PG_FUNCTION_INFO_V1(bw_list_subscriptions);
 #define SUBSCRIPTION_COLUMNS 10
 /* "Subscriptions": an expiry counts seconds and may exceed 32 bits. */
 #define EXPIRY_MAX INT64CONST(315360000000)
+/* What everybody between Bandwidth and here can be expected to take. */
+#define URL_MAX 2000
+/* RFC 5321 has no place for more. */
+#define EMAIL_MAX 254
+/* The longest one of theirs has half of that. */
+#define TYPE_MAX 60
+#define TYPE_CHARACTERS \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 static void need_worker(void);
 static BwAccount *account_of_owner(const char *server);
@@ -70,6 +78,7 @@ bw_subscribe(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	int64		id;
 
+	PreventCommandIfReadOnly("bw_subscribe()");
 	need_worker();
 	server = bw_config_server(bw_arg_text(fcinfo, 11));
 	bw_config_check_usage(server, GetUserId());
@@ -108,14 +117,57 @@ refuse(const char *message, const char *hint)
 			 errmsg("%s", message), errhint("%s", hint)));
 }
 
+/*
+ * Credentials in a URL would be shown by bw_subscriptions, and by Bandwidth.
+ */
 static void
-check_subscription(const BwNewSubscription *s)
+check_callback_url(const char *url)
 {
 	char	   *scheme;
 	char	   *host;
 	char	   *path;
 	int			port;
+	const char *scheme_end = strstr(url, "://");
+	const char *authority = scheme_end ? scheme_end + 3 : url;
 
+	if (strlen(url) > URL_MAX)
+		refuse(psprintf("callback URL of %zu characters is too long", strlen(url)),
+			   psprintf("A callback URL has up to %d characters.", URL_MAX));
+	if (memchr(authority, '@', strcspn(authority, "/?#")) != NULL)
+		refuse("a callback URL must not hold a user name or password",
+			   "The worker gives Bandwidth credentials of its own making, or callback_username and callback_password of the user mapping.");
+	if (strpbrk(url, "# \t\r\n\"") != NULL ||
+		!bw_http_split_url(url, &scheme, &host, &port, &path))
+		refuse(psprintf("invalid callback URL: \"%s\"", url),
+			   "A callback URL is like https://db.example.com/bandwidth.");
+}
+
+/* Whether there is such an address only a mail tells. */
+static void
+check_email(const char *email)
+{
+	const char *at = strchr(email, '@');
+
+	if (at == NULL || at == email || at[1] == '\0' || strchr(at + 1, '@') != NULL ||
+		strlen(email) > EMAIL_MAX || strpbrk(email, " \t\r\n<>\",;") != NULL)
+		refuse(psprintf("invalid email address: \"%s\"", email),
+			   "An address is like someone@example.com.");
+}
+
+/* Bandwidth knows which there are; it goes on adding some. */
+static void
+check_type(const char *name, const char *type)
+{
+	size_t		len = strlen(type);
+
+	if (len == 0 || len > TYPE_MAX || strspn(type, TYPE_CHARACTERS) != len)
+		refuse(psprintf("invalid %s: \"%s\"", name, type),
+			   "A type is a word like orders, disconnects or MESSAGING_LOST.");
+}
+
+static void
+check_subscription(const BwNewSubscription *s)
+{
 	if (s->url != NULL && s->email != NULL)
 		refuse("url and email exclude each other", "Make two subscriptions.");
 	if (s->url == NULL && s->email == NULL)
@@ -123,9 +175,14 @@ check_subscription(const BwNewSubscription *s)
 			   "Give one, or set the server option \"callback_url\".");
 	if (s->order_type != NULL && s->event_type != NULL)
 		refuse("order_type and event_type exclude each other", "Make two subscriptions.");
-	if (s->url != NULL && !bw_http_split_url(s->url, &scheme, &host, &port, &path))
-		refuse(psprintf("invalid callback URL: \"%s\"", s->url),
-			   "A callback URL is like https://db.example.com/bandwidth.");
+	if (s->url != NULL)
+		check_callback_url(s->url);
+	if (s->email != NULL)
+		check_email(s->email);
+	if (s->order_type != NULL)
+		check_type("order_type", s->order_type);
+	if (s->event_type != NULL)
+		check_type("event_type", s->event_type);
 	if (s->pinned && s->url == NULL)
 		refuse("only a subscription with a url can pin a certificate", "Leave out pin, or give a url.");
 	if (s->pinned && s->public_key != NULL)
@@ -151,6 +208,7 @@ bw_unsubscribe(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	bool		found;
 
+	PreventCommandIfReadOnly("bw_unsubscribe()");
 	need_worker();
 	bw_store_enter(&scope);
 	bw_store_require_identity();
@@ -178,6 +236,7 @@ bw_rotate_callback_credentials(PG_FUNCTION_ARGS)
 	BwStoreScope scope;
 	int			count;
 
+	PreventCommandIfReadOnly("bw_rotate_callback_credentials()");
 	need_worker();
 	server = bw_config_server(bw_arg_text(fcinfo, 0));
 	bw_config_check_usage(server, GetUserId());

@@ -33,14 +33,21 @@ static void require_loopback(const BwOrderRow *order);
 Datum
 bw_test_outcome(PG_FUNCTION_ARGS)
 {
-	int64		id = PG_GETARG_INT64(0);
-	BwOrderStatus status = parse_outcome(bw_arg_text(fcinfo, 1));
+	int64		id;
+	BwOrderStatus status;
 	char	   *error_code = bw_arg_text(fcinfo, 2);
 	Oid			role = GetUserId();
 	BwStoreScope scope;
 	BwOrderRow *order;
 	BwProvision *provision;
 
+	PreventCommandIfReadOnly("bw_test_outcome()");
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "status")));
+	id = PG_GETARG_INT64(0);
+	status = parse_outcome(bw_arg_text(fcinfo, 1));
 	bw_store_enter(&scope);
 	order = bw_store_own_order(id, role);
 	require_loopback(order);

@@ -33,6 +33,8 @@ PG_FUNCTION_INFO_V1(bw_order_and_wait);
 
 /* Without a worker to wake us, we look ourselves this often. */
 #define LAP_MS 1000
+/* As good as for ever, and added to now it is still a time. */
+#define TIMEOUT_MAX_MS (INT64CONST(1000) * 365 * 86400000)
 
 static void wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 							BwOrderStatus *statuses);
@@ -92,6 +94,7 @@ bw_order_and_wait(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {false};
 
+	PreventCommandIfReadOnly("bw_order_and_wait()");
 	bw_require_own_transactions(fcinfo, "bw_order_and_wait",
 								"The order is sent when its transaction commits, and so the procedure commits it; bw_order() does not.");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -122,7 +125,7 @@ wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 	int64		timeout_ms = (int64) timeout->time / 1000 +
 	((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
 	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  timeout_ms);
+													  Max(Min(timeout_ms, TIMEOUT_MAX_MS), 0));
 
 	bw_registry_wait_begin();
 	PG_TRY();

@@ -19,6 +19,8 @@ typedef struct BwGroupState
 	char	   *ordered_by;
 	TimestampTz not_before;
 	int			failures;
+	char	   *claim_said;		/* for work->said */
+	char	   *search_said;
 	int			pick_limit;		/* orders in one claim; 0: no limit of its own */
 	bool		paused;			/* when it was looked at last */
 	TimestampTz look_for_shared_at; /* behind orders that cannot share */

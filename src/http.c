@@ -217,6 +217,8 @@ set_options(BwTransfer *transfer, const BwHttpRequest *request)
 	CURL	   *easy = transfer->easy;
 
 	curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	/* What is an id to us is not to become another path. */
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

@@ -23,6 +23,7 @@ static void begin(BwNewOrder *order, const BwServer *server,
 				  const BwOrderOptions *options, const BwProvision *for_row);
 static void insert(const BwNewOrder *order, BwPlaced *placed);
 static Datum number_array(const BwNumber *numbers, int count);
+static void check_key(const char *key);
 static void check_search(const BwSearchOrder *wanted);
 static void check_disconnect(const BwServer *server, int count);
 static void hold_back(BwNewOrder *order, const BwServer *server);
@@ -140,6 +141,7 @@ insert(const BwNewOrder *order, BwPlaced *placed)
 	BwStoreScope scope;
 	bool		row_waits;
 
+	check_key(order->idempotency_key);
 	bw_store_enter(&scope);
 	placed->id = bw_store_insert_order(order, &row_waits);
 	placed->is_new = placed->id != 0;
@@ -150,6 +152,15 @@ insert(const BwNewOrder *order, BwPlaced *placed)
 	if (placed->is_new)
 		bw_registry_wake_at_commit(order->held_until == DT_NOEND ? BW_TOPIC_QUEUE
 								   : BW_TOPIC_HELD);
+}
+
+static void
+check_key(const char *key)
+{
+	BwProblem	problem;
+
+	if (!bw_idempotency_key_check(key, &problem))
+		bw_problem_raise(&problem);
 }
 
 static Datum

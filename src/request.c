@@ -315,7 +315,8 @@ bw_number_parse(const char *text, BwNumber *number, BwProblem *problem)
 	if (!read_digits(text, digits, &count))
 		return refuse_value(problem, BW_PROBLEM_INVALID_TEXT,
 							"telephone number", text,
-							"A number is \"+1\" followed by ten digits.");
+							"A number has ten digits, as in 5405514342, "
+							"(540) 551-4342 or +15405514342.");
 
 	national = digits + count - BW_NUMBER_DIGITS;
 	if (!is_prefix(national, BW_NUMBER_DIGITS))
@@ -706,6 +707,17 @@ bw_reservation_id_check(const char *id, BwProblem *problem)
 		return true;
 	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, "reservation_ids", id,
 						"An id has 1 to 100 letters, digits, dashes and underscores.");
+}
+
+bool
+bw_idempotency_key_check(const char *key, BwProblem *problem)
+{
+	if (key == NULL ||
+		(key[0] != '\0' && character_count(key) <= BW_IDEMPOTENCY_KEY_MAX))
+		return true;
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER,
+						"idempotency_key", key,
+						"It has 1 to 255 characters.");
 }
 
 bool

@@ -24,6 +24,8 @@
 #define BW_QUANTITY_MAX 5000
 /* Ours: Bandwidth's are UUIDs. */
 #define BW_RESERVATION_ID_MAX 100
+/* Ours, so that a key fits into an index. */
+#define BW_IDEMPOTENCY_KEY_MAX 255
 
 /* A telephone number as the API's version 1 writes it: ten digits. */
 typedef struct BwNumber
@@ -141,6 +143,9 @@ extern bool bw_order_options_check(const BwOrderOptions *options,
 
 /* Check the id of a reservation, one of those that an order uses up. */
 extern bool bw_reservation_id_check(const char *id, BwProblem *problem);
+
+/* Check an idempotency_key (NULL: none): 1 to 255 characters. */
+extern bool bw_idempotency_key_check(const char *key, BwProblem *problem);
 
 /*
  * Check an order by criteria: quantity 1 to 5000, exactly the combinations of

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "criteria.h"
+#include "group.h"
 #include "guards.h"
 #include "registry.h"
 #include "search.h"
@@ -237,6 +238,8 @@ begin(BwWork *work, Search *search)
 	BwEndpointClass class = search->group.criteria != NULL ? BW_CLASS_SEARCH
 	: BW_CLASS_HISTORY;
 
+	work->said = &bw_group_state(work, search->group.server,
+								 search->group.ordered_by)->search_said;
 	if (bw_work_transaction(work, make_task, search, "searching for numbers") &&
 		search->task != NULL)
 	{

@@ -24,6 +24,9 @@ static BwStatement *insert_statement(int parts);
 static int	parts_of(const BwNewOrder *order);
 static void fill_row(const BwProvision *p, Datum *v, bool *nulls);
 pg_noreturn static void raise_fence(void);
+static int64 order_with_key(const BwNewOrder *order);
+static void refuse_customer_order_id(const BwNewOrder *order);
+pg_noreturn static void refuse_foreign(int64 id, const char *hint);
 
 /*
  * An order, its numbers, its place in the queue and, where it cannot share
@@ -130,18 +133,45 @@ static BwStatement identity = {
 	.argtypes = {OIDOID, INT8OID, TEXTOID}
 };
 
+/* SQL: was the order "o" made by another database, which alone would move it? */
+#define OPEN_ELSEWHERE \
+	"NOT o.is_final AND o.home IS DISTINCT FROM (SELECT i.home FROM bw_identity AS i)"
+
+/*
+ * And in what the order differs.  That its numbers are those that were asked for
+ * need not be looked at the other way round: there are as many.
+ */
 static BwStatement order_by_key = {
 	.text =
-	"SELECT id FROM bw_orders"
-	" WHERE server = $1 AND ordered_by = $2 AND idempotency_key = $3",
-	.nargs = 3,
-	.argtypes = {NAMEOID, NAMEOID, TEXTOID}
+	"SELECT o.id, CASE"
+	"        WHEN o.kind <> $4 THEN 'another kind'"
+	"        WHEN o.criteria IS DISTINCT FROM $5::jsonb THEN 'other criteria'"
+	"        WHEN o.quantity <> $6 THEN 'another quantity'"
+	"        WHEN EXISTS (SELECT FROM unnest($7::text[]) AS t"
+	"                      WHERE NOT EXISTS (SELECT FROM bw_order_numbers AS n"
+	"                                         WHERE n.order_id = o.id"
+	"                                           AND n.telephone_number = t"
+	"                                           AND n.replaces IS NULL))"
+	"        THEN 'other telephone numbers' END, " OPEN_ELSEWHERE
+	"  FROM bw_orders AS o"
+	" WHERE o.server = $1 AND o.ordered_by = $2 AND o.idempotency_key = $3",
+	.nargs = 7,
+	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID}
 };
 
 static BwStatement order_by_retry = {
-	.text = "SELECT id FROM bw_orders WHERE retry_of = $1",
+	.text =
+	"SELECT o.id, " OPEN_ELSEWHERE
+	"  FROM bw_orders AS o WHERE o.retry_of = $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
+};
+
+static BwStatement customer_order_id_used = {
+	.text =
+	"SELECT FROM bw_orders WHERE account_id = $1 AND customer_order_id = $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
 };
 
 /* The numbers that were asked for, not those that were tried in their places. */
@@ -412,25 +442,91 @@ raise_fence(void)
 int64
 bw_store_same_order(const BwNewOrder *order)
 {
-	Datum		v[3];
+	Datum		v[1] = {Int64GetDatum(order->retry_of)};
+	int64		id;
 
-	v[0] = Int64GetDatum(order->retry_of);
 	if (order->retry_of != 0 && bw_store_run_latest(&order_by_retry, v, NULL) > 0)
-		return bw_store_int64(0, 0);
-	v[0] = DirectFunctionCall1(namein, CStringGetDatum(order->server));
-	v[1] = DirectFunctionCall1(namein, CStringGetDatum(order->ordered_by));
-	if (order->idempotency_key != NULL)
 	{
-		v[2] = CStringGetTextDatum(order->idempotency_key);
-		if (bw_store_run_latest(&order_by_key, v, NULL) > 0)
-			return bw_store_int64(0, 0);
+		id = bw_store_int64(0, 0);
+		if (bw_store_bool(0, 1))
+			refuse_foreign(id, "If that database does not go on with it, order anew with bw_order().");
+		return id;
 	}
+	if (order->idempotency_key != NULL && (id = order_with_key(order)) != 0)
+		return id;
+	refuse_customer_order_id(order);
+	/* All that is left is the primary key. */
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("sequence \"%s\" is behind table \"%s\"", "bw_orders_id_seq", "bw_orders"),
+			 errdetail("The id that it gave is that of another order."),
+			 errhint("Have a superuser run SELECT setval('bw_orders_id_seq', max(id)) FROM bw_orders.")));
+}
+
+static void
+refuse_customer_order_id(const BwNewOrder *order)
+{
+	Datum		v[2];
+
+	if (order->customer_order_id == NULL)
+		return;
+	v[0] = CStringGetTextDatum(order->account_id);
+	v[1] = CStringGetTextDatum(order->customer_order_id);
+	if (bw_store_run_latest(&customer_order_id_used, v, NULL) == 0)
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("customer_order_id \"%s\" was used by another order",
-					order->customer_order_id ? order->customer_order_id : ""),
+					order->customer_order_id),
 			 errdetail("Account %s has an order with it already.", order->account_id),
 			 errhint("Use another one, or leave it out; to order once only, use idempotency_key.")));
+}
+
+/*
+ * The order with the same idempotency_key, 0: none.  It has to be the same order:
+ * whoever uses a key again by mistake must not take another order for his.
+ */
+static int64
+order_with_key(const BwNewOrder *order)
+{
+	Datum		v[7];
+	bool		nulls[7] = {false};
+	int64		id;
+	char	   *differs;
+
+	v[0] = DirectFunctionCall1(namein, CStringGetDatum(order->server));
+	v[1] = DirectFunctionCall1(namein, CStringGetDatum(order->ordered_by));
+	v[2] = CStringGetTextDatum(order->idempotency_key);
+	v[3] = CStringGetTextDatum(bw_order_kind_name(order->kind));
+	v[4] = text_or_null(order->criteria, &nulls[4]);
+	v[5] = Int32GetDatum(order->quantity);
+	v[6] = order->numbers;
+	nulls[6] = (order->numbers == 0);
+	if (bw_store_run_latest(&order_by_key, v, nulls) == 0)
+		return 0;
+	id = bw_store_int64(0, 0);
+	differs = bw_store_text(0, 1);
+	if (differs != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("idempotency key \"%s\" was used for another order",
+						order->idempotency_key),
+				 errdetail("Order " INT64_FORMAT " has it, and has %s.", id, differs),
+				 errhint("Give each order a key of its own, and repeat a key only with what it was used for first.")));
+	if (bw_store_bool(0, 2))
+		refuse_foreign(id, "If that database does not go on with it, order anew with another idempotency_key.");
+	return id;
+}
+
+/* It came with a dump: nothing here ever sends it, so it is no answer. */
+static void
+refuse_foreign(int64 id, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("it was ordered already, by order " INT64_FORMAT " of another database", id),
+			 errdetail("The order's row came here by replication or with a dump; only the database that made it sends it."),
+			 errhint("%s", hint)));
 }
 
 BwNewOrder *
@@ -494,9 +590,11 @@ bw_store_order_lines(int64 order_id, int *count)
 BwOrderRow *
 bw_store_order(int64 id, Oid role)
 {
-	Datum		v[2] = {Int64GetDatum(id), ObjectIdGetDatum(role)};
+	Datum		v[2] = {Int64GetDatum(id)};
 	BwOrderRow *row = palloc0(sizeof(BwOrderRow));
 
+	/* Whose role was dropped may be nobody's but a superuser's. */
+	v[1] = ObjectIdGetDatum(superuser_arg(role) ? InvalidOid : role);
 	if (bw_store_run_latest(&read_order, v, NULL) == 0 &&
 		bw_store_run(&read_order, v, NULL) == 0)
 		ereport(ERROR,

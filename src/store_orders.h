@@ -56,8 +56,10 @@ typedef struct BwNewOrder
 extern int64 bw_store_insert_order(const BwNewOrder *order, bool *row_waits);
 
 /*
- * Id of the order with the same idempotency_key or retry_of.  There is none:
- * 23505, the customer_order_id was used.
+ * Id of the order with the same idempotency_key or retry_of.  The key was used
+ * for something else: 22023.  The order is one of another database, and open:
+ * 55000.  There is none: 23505, the customer_order_id was used, or the sequence of
+ * ids is behind.
  */
 extern int64 bw_store_same_order(const BwNewOrder *order);
 

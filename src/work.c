@@ -112,17 +112,33 @@ bw_work_back_off(int tries)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
 }
 
+/* Remember what the error was; false: it is the same again. */
+static bool
+is_news(BwWork *work, const char *message)
+{
+	char	   *before = *work->said;
+
+	if (message != NULL && before != NULL && strcmp(before, message) == 0)
+		return false;
+	*work->said = message ? MemoryContextStrdup(work->cxt, message) : NULL;
+	if (before != NULL)
+		pfree(before);
+	return true;
+}
+
 /* In a PG_CATCH block. */
 static void
-report(const char *what)
+report(BwWork *work, const char *what)
 {
 	if (what != NULL)
 	{
-		ErrorData  *error;
+		ErrorData  *error = CopyErrorData();
 
-		errcontext("%s", what);
-		EmitErrorReport();
-		error = CopyErrorData();
+		if (work->said == NULL || is_news(work, error->message))
+		{
+			errcontext("%s", what);
+			EmitErrorReport();
+		}
 		bw_statistics_worker_failed(psprintf("%s: %s", what, error->message));
 		FreeErrorData(error);
 	}
@@ -148,11 +164,14 @@ bw_work_transaction(BwWork *work, BwStep step, void *arg, const char *what)
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(cxt);
 		work->error_code = geterrcode();
-		report(what);
+		report(work, what);
 		bw_store_abort(cxt);
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
+	if (done && work->said != NULL)
+		(void) is_news(work, NULL);
+	work->said = NULL;
 	return done;
 }
 
@@ -175,7 +194,7 @@ bw_work_attempt(BwWork *work, BwStep step, void *arg, const char *what)
 	{
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(cxt);
-		report(what);
+		report(work, what);
 		RollbackAndReleaseCurrentSubTransaction();
 		RESUME_INTERRUPTS();
 	}

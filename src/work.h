@@ -70,6 +70,9 @@ typedef struct BwWork
 	bool		waiting;		/* orders may wait for others to end */
 	List	   *moved;			/* BwMoved * committed, not yet told; in cxt */
 	int			error_code;		/* of the last transaction that failed */
+	char	  **said;			/* what its error was the last time, in cxt:
+								 * it is logged when it is another one; NULL:
+								 * always */
 	bool		fenced;			/* this database is a copy */
 	bool		outdated;		/* its tables are newer than the library */
 	bool		notify_fails;	/* the last time that we tried */
@@ -103,7 +106,8 @@ extern TimestampTz bw_work_back_off(int tries);
 
 /*
  * Run "step" in a transaction, or in a subtransaction of the one that is open;
- * an error is logged and false returned.  Not logged where "what" is NULL: for
+ * an error is logged and false returned.  Whoever tries again and again sets
+ * work->said, before a transaction or in it.  Not logged where "what" is NULL: for
  * steps with many items, which are done one by one if they fail together.
  */
 typedef void (*BwStep) (BwWork *work, void *arg);

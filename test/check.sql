@@ -126,8 +126,14 @@ DROP ROLE check_nobody;
 
 SET bandwidth.listen_port = 0;
 SELECT is(says('subscription'), 'ok: none: orders are polled', 'without a listener none is needed');
+SELECT is(says('listener'), 'ok: callbacks on port ' || :'listen_port', 'a setting of the session is not the worker''s');
+DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET bandwidth.listen_port = 0', current_database()); END$$;
+SELECT ok(test.comes_true($$SELECT state = 'running' AND port IS NULL FROM bw_stat_worker$$), 'the worker''s setting is');
 SELECT is(says('listener'), 'ok: off: orders are polled', 'and polling is fine');
 RESET bandwidth.listen_port;
+SELECT alike(says('listener'), 'port % is not open: orders are polled | The server log says why.%', 'a port that the worker has not opened');
+SELECT format('ALTER DATABASE %I SET bandwidth.listen_port = %s', current_database(), :'listen_port') \gexec
+SELECT ok(test.comes_true($$SELECT says('listener') LIKE 'ok: callbacks on port %'$$), 'until it has');
 
 --
 -- Server and rights

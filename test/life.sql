@@ -26,14 +26,14 @@ SELECT results_eq($$SELECT * FROM bw_sip_peers()$$,
                   'SIP peers of the server''s own site');
 SELECT is(count(*), 2::bigint, 'and of another') FROM bw_sip_peers('13606');
 SELECT is(test.error($$SELECT bw_sip_peers('1')$$),
-          'TN001 12016: Site is not found | could not list the SIP peers.', 'of one that there is not: an error');
+          'TN001 12016: Site is not found | Could not list the SIP peers.', 'of one that there is not: an error');
 SELECT is(error_with('status class=OTHER', 'SELECT bw_sites()'),
           'TN004 could not list the sites | The server answered with status 500. '
           '| Try again later; SELECT * FROM bw_check() tells whether Bandwidth can be reached.', 'no list: an error');
 SELECT alike(error_with('malformed class=OTHER', 'SELECT bw_sites()'),
              'TN005 could not read the list of sites | %', 'half a list: an error');
 SELECT is(error_with('status status=404 class=OTHER', 'SELECT bw_sites()'),
-          'TN001 could not list the sites | The server answered with status 404.',
+          'TN001 could not list the sites | The server answered with status 404. | Check the arguments, and the option "base_url" of server "bandwidth".',
           '404 without a word: a wrong base_url perhaps');
 
 SELECT results_eq($$SELECT * FROM bw_available_npanxx('540') ORDER BY 1$$,
@@ -45,7 +45,7 @@ SELECT test.sandbox('sell prefix=5405519') IS NOT NULL AS sold \gset
 SELECT results_eq($$SELECT npanxx, quantity FROM bw_available_npanxx('540', quantity => 5000) ORDER BY 1$$,
                   $$VALUES ('540551', 9000), ('540675', 10000)$$, 'with so many numbers at the least');
 SELECT is(test.error($$SELECT bw_available_npanxx('203')$$),
-          'TN001 4000: The area code is invalid | could not list the available exchanges.',
+          'TN001 4000: The area code is invalid | Could not list the available exchanges.',
           'where there is nothing Bandwidth calls the area code invalid');
 
 --
@@ -89,7 +89,7 @@ SELECT alike(error_with('malformed class=INSERVICE_NPANXX skip=5 count=1', :'all
 SELECT is(error_with('status status=200 class=INSERVICE_NPANXX skip=10 count=1', :'all'),
           'TN005 could not read the list of telephone numbers in service | The reply is empty.', 'the last one is empty');
 SELECT is(error_with('status status=404 class=INSERVICE_NPANXX skip=10 count=1', :'all'),
-          'TN001 could not list the telephone numbers in service | The server answered with status 404.', 'is not there');
+          'TN001 could not list the telephone numbers in service | The server answered with status 404. | Check the arguments, and the option "base_url" of server "bandwidth".', 'is not there');
 SELECT alike(error_with('drop_reply class=INSERVICE_NPANXX skip=5', :'all'),
              'TN004 could not list the telephone numbers in service | %', 'a reply is lost');
 SELECT alike(error_with('html status=200 class=INSERVICE_NPANXX skip=5 count=1', :'all'),
@@ -122,14 +122,14 @@ SELECT is_empty($$SELECT * FROM bw_number('5405514342')$$, 'no row: it is not th
 SELECT is_empty($$SELECT * FROM bw_number('2015550100')$$, 'nor is one that there is not');
 SELECT is(error_with(fault, $$SELECT * FROM bw_number('9842000000')$$), expected, fault)
   FROM (VALUES ('status path=/tns/ status=404',
-                'TN001 could not look up telephone number 9842000000 | The server answered with status 404.'),
+                'TN001 could not look up telephone number 9842000000 | The server answered with status 404. | Check the arguments, and the option "base_url" of server "bandwidth".'),
                ('status path=tndetails status=503',
                 'TN004 could not look up telephone number 9842000000 | The server answered with status 503. '
                 '| Try again later; SELECT * FROM bw_check() tells whether Bandwidth can be reached.'),
                ('lost_echo path=/tns/ text=TelephoneNumber',
                 'TN005 could not look up telephone number 9842000000 | The reply names no telephone number.'),
                ('status path=/tns/ status=404 code=1001 text=denied',
-                'TN001 1001: denied | could not look up telephone number 9842000000.')) AS f(fault, expected);
+                'TN001 1001: denied | Could not look up telephone number 9842000000.')) AS f(fault, expected);
 SELECT alike(error_with('malformed path=tndetails', $$SELECT * FROM bw_number('9842000000')$$),
              'TN005 could not look up telephone number 9842000000 | %', 'half an answer');
 
@@ -147,7 +147,7 @@ SELECT results_eq(format('SELECT telephone_number, expires_at BETWEEN now() + ''
                   $$VALUES ('2122000100', true)$$, 'it can be asked about');
 SELECT is(test.error($$SELECT bw_reserve('2122000100')$$),
           'TN001 5041: The telephone number is not available for reservation '
-          '| could not reserve telephone number 2122000100.', 'nobody reserves it twice');
+          '| Could not reserve telephone number 2122000100.', 'nobody reserves it twice');
 SELECT max(id) AS bought FROM bw_order(ARRAY['2122000100']) \gset
 SELECT is(bw_wait(:bought, '60 s'), 'FAILED', 'an order that does not name the reservation fails');
 SELECT is((SELECT error_code FROM bw_orders WHERE id = :bought), '5005', 'its number is not available');
@@ -172,6 +172,17 @@ SELECT isnt_empty($$SELECT * FROM bw_search(npanxxx => '2122000', lca => false, 
                   'and its number can be had again');
 SELECT test.sandbox('config reservation_s=14400');
 
+-- an id is a part of the path of a call
+SELECT test.requests() AS before \gset
+SELECT is(test.error(format('SELECT * FROM %s(%L)', f, id)),
+          format('22023 invalid id: "%s" | An id at Bandwidth is not empty, and neither "." nor "..".', id), f || ': no id')
+  FROM unnest(ARRAY['bw_unreserve', 'bw_reservation', 'bw_sip_peers']) AS f, unnest(ARRAY['.', '..']) AS id;
+SELECT alike(test.error(format('SELECT * FROM bw_numbers(site_id => %L)', id)), '22023 invalid id: %', 'bw_numbers: no id')
+  FROM unnest(ARRAY['.', '..', '']) AS id;
+SELECT alike(test.error(format('SELECT bw_adopt(1, %L)', id)), '22023 invalid id: %', 'bw_adopt: no id')
+  FROM unnest(ARRAY['.', '..', '']) AS id;
+SELECT is(test.requests() - :before, 0, 'nothing was sent');
+
 -- what is rolled back stays reserved
 BEGIN;
 SELECT reservation_id AS held FROM bw_reserve('2122000103') \gset
@@ -192,7 +203,7 @@ SELECT is(error_with('status status=500 class=RESERVATION', $$SELECT bw_unreserv
           'TN004 could not end reservation "2489" | The server answered with status 500. %', true,
           'a failure is not "there is none"');
 SELECT is(error_with('status status=404 class=RESERVATION', $$SELECT bw_reservation('2489')$$),
-          'TN001 could not look up reservation "2489" | The server answered with status 404.', 'nor is a wrong address');
+          'TN001 could not look up reservation "2489" | The server answered with status 404. | Check the arguments, and the option "base_url" of server "bandwidth".', 'nor is a wrong address');
 SELECT test.sandbox('faults class=RESERVATION method=GET kind=status');
 SET client_min_messages = error;
 SELECT results_eq($$SELECT reservation_id <> '', telephone_number, expires_at FROM bw_reserve('2122000106')$$,
@@ -253,7 +264,7 @@ SELECT is(test.error(format('SELECT bw_order_history(%s)', :unsent)),
           format('55000 order %s has no order at Bandwidth yet | Its status is QUEUED.', :unsent), 'nor one that was not sent');
 ROLLBACK;
 SELECT is(error_with('status status=404 path=history', format('SELECT bw_order_history(%s)', :young)),
-          'TN001 could not fetch the history of the order | The server answered with status 404.',
+          'TN001 could not fetch the history of the order | The server answered with status 404. | Check the arguments, and the option "base_url" of server "bandwidth".',
           'no history is not the same as no answer');
 
 --

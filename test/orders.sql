@@ -72,8 +72,14 @@ $$;
 SELECT is(count(*), 7::bigint, 'orders from a prepared statement') FROM bw_orders WHERE name LIKE 'prepared %';
 SELECT is(array_agg(DISTINCT outcome(id)), ARRAY['COMPLETE'], 'all complete') FROM bw_orders WHERE name LIKE 'prepared %';
 
-SELECT alike(test.error($$SET LOCAL transaction_read_only = on; SELECT bw_order(fresh())$$), '25006 %',
-             'not in a read-only transaction');
+SELECT is(test.error(format('SET LOCAL transaction_read_only = on; %s%s(%s)', CASE WHEN name IN ('bw_prune', 'bw_order_and_wait') THEN 'CALL ' ELSE 'SELECT ' END, name, arguments)),
+          format('25006 cannot execute %s() in a read-only transaction', name), name || '() in a read-only transaction')
+  FROM (VALUES ('bw_order', '''{9192000001}'''), ('bw_order_search', 'npanxx => ''919200'''), ('bw_disconnect', '''{9192000001}'''),
+               ('bw_order_and_wait', '''{9192000001}'''), ('bw_cancel', '1'), ('bw_retry', '1'), ('bw_recheck', '1'),
+               ('bw_close_order', '1'), ('bw_receive', '''<x/>'''), ('bw_pause', '''nowhere'''), ('bw_resume', '''nowhere'''),
+               ('bw_approve', '1'), ('bw_resolve', '1, ''later'''), ('bw_adopt', '1, ''x'''), ('bw_take_over', '''later'''),
+               ('bw_prune', 'now()'), ('bw_subscribe', ''), ('bw_unsubscribe', '1'), ('bw_rotate_callback_credentials', ''),
+               ('bw_test_outcome', '1')) AS v(name, arguments);
 
 --
 -- By whom
@@ -95,6 +101,19 @@ GRANT SELECT ON bw_orders, bw_order_numbers, bw_order_events, bw_requests TO PUB
 SELECT id AS app_order FROM bw_orders WHERE name = 'app' \gset
 SELECT is(ordered_by, 'orders_app'::name, 'it is the order''s role') FROM bw_orders WHERE id = :app_order;
 SELECT is(outcome(:app_order), 'COMPLETE', 'and its order completes');
+
+-- who ordered may be gone
+BEGIN;
+CREATE ROLE orders_leaver;
+GRANT USAGE ON FOREIGN SERVER bandwidth TO orders_leaver;
+SET ROLE orders_leaver;
+SELECT id AS left FROM bw_order(fresh()) \gset
+RESET ROLE;
+DROP OWNED BY orders_leaver;
+DROP ROLE orders_leaver;
+SELECT isnt(waiting_for, NULL, 'a superuser sees the order of a role that was dropped') FROM bw_open_orders WHERE id = :left;
+SELECT ok(bw_cancel(:left), 'and takes it back');
+COMMIT;
 
 -- row security
 SET ROLE orders_app;
@@ -133,12 +152,33 @@ SELECT is(outcome(:first), 'COMPLETE', 'an order with a key');
 SELECT results_eq($$SELECT * FROM bw_order(ARRAY['9192100001', '9192100002'], idempotency_key => 'k1')$$,
                   format($$VALUES (%1$s::bigint, '9192100001', 'COMPLETE'), (%1$s, '9192100002', 'COMPLETE')$$, :first),
                   'the same key again is the same order');
-SELECT is(array_agg(id), ARRAY[:first, :first]::bigint[], 'whatever is ordered')
-  FROM bw_order(ARRAY['9192100009'], idempotency_key => 'k1');
 SELECT is(posts() - :before, 1, 'one POST');
+SELECT results_eq($$SELECT DISTINCT id FROM bw_order(ARRAY['(919) 210-0002', '+19192100001'], idempotency_key => 'k1')$$,
+                  ARRAY[:first]::bigint[], 'in any order and spelling');
+ALTER SERVER bandwidth OPTIONS (ADD allow_disconnect 'true');
+SELECT is(test.error(format($$SELECT %s, idempotency_key => 'k1')$$, call)),
+          format('22023 idempotency key "k1" was used for another order | Order %s has it, and has %s. | '
+                 'Give each order a key of its own, and repeat a key only with what it was used for first.', :first, differs),
+          'a key is for one order: ' || differs)
+  FROM (VALUES ('bw_order(ARRAY[''9192100009'']', 'another quantity'),
+               ('bw_order(ARRAY[''9192100001'', ''9192100009'']', 'other telephone numbers'),
+               ('bw_order_search(2, npanxx => ''919200''', 'other criteria'),
+               ('bw_disconnect(ARRAY[''9192100001'', ''9192100002'']', 'another kind')) AS v(call, differs);
+ALTER SERVER bandwidth OPTIONS (DROP allow_disconnect);
+SELECT id AS searched FROM bw_order_search(npanxx => '919200', max_tier => 2, idempotency_key => 'by criteria') \gset
+SELECT is(outcome(:searched), 'COMPLETE', 'an order by criteria with a key');
+SELECT is(id, :searched::bigint, 'is there once, whatever numbers it got')
+  FROM bw_order_search(npanxx => '919200', max_tier => 2, idempotency_key => 'by criteria');
+SELECT alike(test.error($$SELECT bw_order_search(2, npanxx => '919200', max_tier => 2, idempotency_key => 'by criteria')$$),
+             '22023 % has another quantity.%', 'of one quantity');
+SELECT is(test.error(format($$SELECT bw_order(fresh(), idempotency_key => %L)$$, key)), message, 'a key that is none')
+  FROM (VALUES ('', '22023 invalid idempotency_key: "" | It has 1 to 255 characters.'),
+               (repeat('k', 256), format('22023 invalid idempotency_key: "%s..." | It has 1 to 255 characters.', repeat('k', 60)))) AS v(key, message);
+SELECT isnt(id, NULL, 'the longest key') FROM bw_order(fresh(), idempotency_key => repeat('é', 255));
 BEGIN;
-SELECT id AS same FROM bw_order(fresh(), idempotency_key => 'k2') \gset
-SELECT is(id, :same::bigint, 'twice in one transaction') FROM bw_order(fresh(), idempotency_key => 'k2');
+SELECT fresh() AS numbers \gset
+SELECT id AS same FROM bw_order(:'numbers', idempotency_key => 'k2') \gset
+SELECT is(id, :same::bigint, 'twice in one transaction') FROM bw_order(:'numbers', idempotency_key => 'k2');
 ROLLBACK;
 SELECT isnt(id, :same::bigint, 'a key of what was rolled back is free')
   FROM bw_order(fresh(), idempotency_key => 'k2');
@@ -152,6 +192,12 @@ SELECT is(test.error($$SELECT bw_order(fresh(), customer_order_id => 'C-1')$$),
           'a customer_order_id is used once');
 SELECT alike(test.error($$SELECT bw_order_search(npanxx => '919200', customer_order_id => 'C-1')$$), '23505 %', 'by criteria as well');
 SELECT is(outcome(:id), 'COMPLETE', 'and an order with one');
+-- somebody set the sequence back
+SELECT is(test.error('SELECT setval(''bw_orders_id_seq'', max(id), false) FROM bw_orders; SELECT bw_order(fresh()' || arguments || ')'),
+          $$23505 sequence "bw_orders_id_seq" is behind table "bw_orders" | The id that it gave is that of another order. | Have a superuser run SELECT setval('bw_orders_id_seq', max(id)) FROM bw_orders.$$, 'an id that is there already')
+  FROM unnest(ARRAY['', $$, customer_order_id => 'C-new'$$, $$, idempotency_key => 'new'$$]) AS arguments;
+SELECT setval('bw_orders_id_seq', max(id)) FROM bw_orders;
+SELECT isnt(id, NULL, 'the advice helps') FROM bw_order(fresh());
 SELECT alike(test.sandbox('GET journal class=ORDER'), '%<CustomerOrderId>C-1</CustomerOrderId>%', 'carries it');
 
 --
@@ -163,6 +209,10 @@ SELECT posts() AS before \gset
 SELECT is(status, 'HELD', 'an order that is held') FROM bw_orders WHERE id = :held;
 SELECT is(waiting_for, 'bw_approve()', 'waits for approval') FROM bw_open_orders WHERE id = :held;
 SELECT is(bw_wait(:held, '0.05 s'), 'HELD', 'bw_wait() gives up after its time');
+SELECT is(bw_wait(:held, '-300000 years'), 'HELD', 'or at once');
+SET statement_timeout = '500ms';
+SELECT alike(test.error(format('SELECT bw_wait(%s, ''300000 years'')', :held)), '57014 %', 'a very long time is no short one');
+RESET statement_timeout;
 SELECT results_eq(format($$SELECT * FROM bw_wait(ARRAY[%1$s, %2$s, NULL], '0.05 s')$$, :held, :first),
                   format($$VALUES (%1$s::bigint, 'HELD'), (%2$s, 'COMPLETE')$$, :held, :first),
                   'also for several');
@@ -275,8 +325,12 @@ SELECT is(convert_from(body, 'UTF8'), '<Notification><Status>COMPLETE</Status><O
           'as it came') FROM bw_notifications WHERE id = :foreign;
 CREATE TABLE received AS SELECT bw_receive(body) AS id, body
   FROM unnest(ARRAY['nonsense', '<Notification><Status>COMPLETE', '<html/>',
-                    '<!DOCTYPE x [<!ENTITY e "f">]><Notification>&e;</Notification>', '']) AS body;
-SELECT ok(becomes(id, 'malformed'), 'malformed: ' || body) FROM received;
+                    '<!DOCTYPE x [<!ENTITY e "f">]><Notification>&e;</Notification>', repeat('x', 1048576)]) AS body;
+SELECT ok(becomes(id, 'malformed'), 'malformed: ' || left(body, 80)) FROM received;
+SELECT is(test.error($$SELECT bw_receive('')$$), '22023 notification must not be empty | Hand in the body of the callback as it came.',
+          'nothing was received');
+SELECT is(test.error($$SELECT bw_receive(repeat('x', 1048577))$$),
+          '22023 notification is too long | It has 1048577 bytes; up to 1048576 are taken.', 'as much as the port takes');
 SELECT is(bw_receive(NULL), NULL, 'nothing is nothing');
 SELECT bw_receive(notification_of(:slow, 'FAILED')) AS late \gset
 SELECT ok(becomes(:late, 'ignored'), 'news of an order that is final');

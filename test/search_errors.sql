@@ -20,16 +20,20 @@ $$;
 
 -- refused: a reason of Bandwidth's, code first
 SELECT is(search_with('refuse code=4010 text=Criteria+missing'),
-          'TN001 4010: Criteria+missing | could not search for telephone numbers.',
+          'TN001 4010: Criteria+missing | Could not search for telephone numbers.',
           '400 with a code');
 SELECT is(search_with('status status=404 code=5000 text=The+account+is+invalid'),
-          'TN001 5000: The+account+is+invalid | could not search for telephone numbers.',
+          'TN001 5000: The+account+is+invalid | Could not search for telephone numbers.',
           '404 with a code');
 SELECT is(search_with('status status=404'),
-          'TN001 could not search for telephone numbers | The server answered with status 404.',
+          'TN001 could not search for telephone numbers | The server answered with status 404. | Check the arguments, and the option "base_url" of server "bandwidth".',
           '404 without one: a wrong base_url perhaps');
+SELECT is(search_with('status status=' || s),
+          format('TN001 could not search for telephone numbers | The server answered with status %s.'
+                 ' | Check the arguments, and the option "base_url" of server "bandwidth".', s), 'nor will it be there later: ' || s)
+  FROM unnest(ARRAY[405, 414]) AS s;
 SELECT is(search_with('status status=400 code=5086 text=timed+out'),
-          'TN001 5086: timed+out | could not search for telephone numbers.',
+          'TN001 5086: timed+out | Could not search for telephone numbers.',
           'a code that leaves an order''s outcome open is plain for a search');
 
 -- unauthorized
@@ -41,7 +45,7 @@ SELECT is(search_with('status status=403'),
           'TN002 could not search for telephone numbers | The server answered with status 403. | '
           || :'unauthorized', '403');
 SELECT is(search_with('status status=403 code=5051 text=not+authorised'),
-          'TN002 5051: not+authorised | could not search for telephone numbers. | '
+          'TN002 5051: not+authorised | Could not search for telephone numbers. | '
           || :'unauthorized', '403 with a code');
 
 -- Bandwidth's side is in trouble

@@ -157,6 +157,8 @@ SELECT id AS paused FROM bw_order(fresh(), name => 'paused') \gset
 SELECT ok(comes_to_wait(:paused, 'the end of a pause (5051: not_allowed, since T)'), 'a pause by an error');
 SELECT ok(paused[1] LIKE 'bandwidth%: 5051: not_allowed since %', 'bw_stat_worker shows it') FROM bw_stat_worker;
 SELECT test.sandbox('DELETE faults');
+SELECT bw_pause(reason => '');
+SELECT is(waits(:paused), 'the end of a pause (paused by bw_pause(), by ' || current_user || ', since T)', 'a pause for no reason');
 SELECT bw_pause(reason => 'audit');
 SELECT is(waits(:paused), 'the end of a pause (audit, by ' || current_user || ', since T)', 'a pause by a person');
 ALTER SERVER bandwidth OPTIONS (SET account_id '9900002');

@@ -72,6 +72,7 @@ sub waiting_for { my ($id) = @_; return sql("SELECT waiting_for FROM bw_open_ord
 $node->wait_for_log(qr/WARNING:  could not listen for callbacks on port $port: .*\n.*HINT:  Orders are polled meanwhile/);
 my $id = order();
 wait_for_status($node, $id, 'COMPLETE');
+is(sql(q{SELECT ok, detail FROM bw_check() WHERE "check" = 'listener'}), "f|port $port is not open: orders are polled", 'bw_check() knows');
 close($taken);
 $node->reload;
 $node->wait_for_log(qr/listening for callbacks on port $port/);
@@ -113,9 +114,29 @@ my $other = order();
 wait_for_status($node, $other, 'COMPLETE');
 ok($log->(qr/bandwidth worker ERROR:  role "leaver" does not exist/), 'the role was dropped: the worker says so');
 is(status_of($node, $id), 'QUEUED', 'its order waits, others do not');
+is(waiting_for($id), 'role "leaver", which does not exist any more', 'and says for what');
+my $failed = sql('SELECT last_error_at FROM bw_stat_worker');
+wait_until(sub { sql('SELECT last_error_at FROM bw_stat_worker') ne $failed }, 'it is tried again');
+is($log->(qr/role "leaver" does not exist.*role "leaver" does not exist/s), '', 'which the log says once');
 sql('CREATE ROLE leaver');
 wait_until(sub { $log->(qr/bandwidth worker ERROR:  permission denied for foreign server bandwidth/) }, 'a role without rights does not do');
-sql(q{GRANT USAGE ON FOREIGN SERVER bandwidth TO leaver; CREATE USER MAPPING FOR leaver SERVER bandwidth OPTIONS (client_id 'client', client_secret 'secret')});
+is(waiting_for($id), 'USAGE on server "bandwidth" for role "leaver"', 'the order says which');
+sql('GRANT USAGE ON FOREIGN SERVER bandwidth TO leaver');
+is(waiting_for($id), 'a user mapping for role "leaver" on server "bandwidth"', 'what else it lacks');
+sql(q{CREATE USER MAPPING FOR leaver SERVER bandwidth OPTIONS (client_id 'client', client_secret_file '/nowhere/secret')});
+is(waiting_for($id), 'the secret for role "leaver" on server "bandwidth": could not open the file of option "client_secret_file": No such file or directory',
+	'and that a file is missing');
+sql(q{ALTER USER MAPPING FOR leaver SERVER bandwidth OPTIONS (DROP client_secret_file, ADD client_secret 'secret')});
+wait_for_status($node, $id, 'COMPLETE');
+
+# a search is no order that is claimed
+sql('SELECT bw_pause()');
+$id = sql("SET ROLE leaver; SELECT id FROM bw_order_search(npanxx => '919260')");
+$log = log_of($node);
+sql('REVOKE USAGE ON FOREIGN SERVER bandwidth FROM leaver; SELECT bw_resume()');
+wait_until(sub { $log->(qr/bandwidth worker ERROR:  permission denied.*searching for numbers/s) }, 'an order by criteria without rights: the worker says so');
+is(waiting_for($id), 'USAGE on server "bandwidth" for role "leaver"', 'and so does the order');
+sql('GRANT USAGE ON FOREIGN SERVER bandwidth TO leaver');
 wait_for_status($node, $id, 'COMPLETE');
 
 sql('SELECT bw_pause()');
@@ -149,7 +170,8 @@ foreach my $encoding ('latin1', 'sql_ascii')
 	$id = sql("SELECT id FROM bw_order(ARRAY['" . ++$number . "'], name => 'x')", $encoding);
 	wait_for_status($node, $id, 'REJECTED', undef, $encoding);
 	is($story->(), "x|REJECTED|na\xc3\xafve " . ($encoding eq 'latin1' ? '?' : "\xe2\x86\x92") . ' no', "$encoding: Bandwidth's words are kept as far as they can be");
-	is(sql('SELECT string_agg("check", \',\') FROM bw_check() WHERE NOT ok AND "check" <> \'subscription\'', $encoding), '', "$encoding: bw_check() is content");
+	is(sql('SELECT string_agg("check", \',\') FROM bw_check() WHERE NOT ok AND "check" <> \'subscription\'', $encoding), 'listener',
+		"$encoding: bw_check() is content, but for the port, which is the other database's");
 }
 my (undef, undef, $error) = $node->psql('sql_ascii', "SELECT bw_order(ARRAY['9192609999'], name => E'Caf\\xe9')");
 like($error, qr/invalid byte sequence for encoding "UTF8": 0xe9/, 'sql_ascii: bytes that are no UTF-8 are refused when ordering');

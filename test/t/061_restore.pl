@@ -57,7 +57,7 @@ $sandbox->sell('9192500004');
 order_id($node, '9192500004');
 wait_for_all($node);
 wait_until(sub { sql(q{SELECT (SELECT state FROM bw_subscriptions) || (SELECT outcome FROM bw_notifications) || (SELECT count(*) FROM bw_provisions)}) eq 'ACTIVEmalformed0' }, 'everything is done');
-sql(q{SELECT bw_pause(reason => 'backup'); SELECT bw_order(ARRAY['9192500005']); INSERT INTO customers VALUES (3)});
+sql(q{SELECT bw_pause(reason => 'backup'); SELECT bw_order(ARRAY['9192500005'], idempotency_key => 'waits'); INSERT INTO customers VALUES (3)});
 my $expected = contents('postgres');
 my $posts = posts();
 
@@ -78,6 +78,14 @@ foreach my $how (sort keys %dumps)
 	isnt(sql('SELECT home FROM bw_identity', $how), sql('SELECT home FROM bw_identity'), "$how: but a database of its own");
 }
 like($expected->{bw_lost_orders}, qr/9192500099/, 'the comparison sees rows');
+
+# A key of the dump: of what has ended it is an answer, of what waits there it is none.
+is($node->safe_psql('custom', q{SELECT DISTINCT status FROM bw_order(ARRAY['9192500001', '9192500002'], idempotency_key => 'k')}), 'COMPLETE',
+	'restored: a key returns an order that has ended');
+is(sqlstate($node, q{SELECT bw_order(ARRAY['9192500005'], idempotency_key => 'waits')}, 'custom'), '55000', 'restored: not one that is never sent');
+my (undef, undef, $error) = $node->psql('custom', q{SELECT bw_order(ARRAY['9192500005'], idempotency_key => 'waits')});
+like($error, qr/by order \d+ of another database.*DETAIL: .*HINT: .*another idempotency_key/s, 'restored: and says what to do');
+is(sqlstate($node, q{SELECT bw_order(ARRAY['9192500009'], idempotency_key => 'waits')}, 'custom'), '22023', 'restored: its key is still no other order\'s');
 
 # It sends nothing that came with the dump, and fills no row; a row that waited
 # may be ordered for again, because nobody here works on it.
@@ -158,7 +166,8 @@ is(sql("CALL bw_prune(before => now() - interval '1 year')"), '1|0|0', 'that goe
 my ($orders, $numbers, $events, $requests, $notifications) = split / /, $before;
 is(counts(), join(' ', $orders, $numbers, $events, $requests + 3, $notifications + 1), 'with numbers, events, and requests but for those with a younger order; no other row');
 sql('DELETE FROM bw_inbox');
-is(sql(q{CALL bw_prune('infinity')}), join('|', $orders - 2, $requests + 3, $notifications + 1), 'final orders only, however old');
+is(sqlstate($node, "CALL bw_prune($_)"), '22023', "not what is in the future: $_") foreach "'infinity'", "now() + interval '2 years'";
+is(sql(q{CALL bw_prune(now())}), join('|', $orders - 2, $requests + 3, $notifications + 1), 'final orders only, however old');
 is(sql(q{SELECT string_agg(DISTINCT status, ',') FROM bw_orders}), 'QUEUED', 'those that wait stay');
 cmp_ok(sql('SELECT now() - pruned_before FROM bw_identity'), 'lt', '00:01', 'what is in the future was not pruned');
 sql('SELECT bw_resume()');

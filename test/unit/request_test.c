@@ -11,7 +11,7 @@
 
 #define LENGTH(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
-#define TEN_DIGITS "A number is \"+1\" followed by ten digits."
+#define TEN_DIGITS "A number has ten digits, as in 5405514342, (540) 551-4342 or +15405514342."
 #define NO_ZERO_OR_ONE "Neither area code nor exchange starts with 0 or 1."
 
 /* What a macro below gives, its arguments may give again: the last one counts. */
@@ -758,6 +758,23 @@ test_refused_order_searches(void)
 						 "an order needs a site", "Use site_id, or set the option \"site_id\" of the server.");
 }
 
+static void
+test_idempotency_key(void)
+{
+	char		key[2 * BW_IDEMPOTENCY_KEY_MAX + 2] = "";
+	BwProblem	problem;
+
+	ok(bw_idempotency_key_check(NULL, &problem), "no key");
+	ok(bw_idempotency_key_check("k", &problem), "a key");
+	for (int i = 0; i < BW_IDEMPOTENCY_KEY_MAX; i++)
+		strcat(key, "\xc3\xa9");
+	ok(bw_idempotency_key_check(key, &problem), "a key of 255 characters");
+	ok(!bw_idempotency_key_check(strcat(key, "k"), &problem), "a longer one");
+	is_str(problem.detail, "It has 1 to 255 characters.", "which is said");
+	ok(!bw_idempotency_key_check("", &problem), "an empty one");
+	is_str(problem.message, "invalid idempotency_key: \"\"", "and by name");
+}
+
 int
 main(void)
 {
@@ -778,6 +795,7 @@ main(void)
 	test_long_list();
 	test_accepted_options();
 	test_refused_options();
+	test_idempotency_key();
 	test_accepted_order_searches();
 	test_refused_order_searches();
 	return done_testing();
