@@ -418,11 +418,12 @@ sub smuggling
 		$smuggle->('length and chunks', '400 closed', $line, 'Host: x', $right, 'Content-Length: LENGTH', 'Transfer-Encoding: chunked'),
 		$smuggle->('chunks and length', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked', 'Content-Length: LENGTH'),
 		$smuggle->('chunks in capitals and length', '400 closed', $line, 'Host: x', $right, 'transfer-encoding: CHUNKED', 'content-length: LENGTH'),
-		$smuggle->('another encoding', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: gzip'),
+		# RFC 9112, 6.1, would have 501 for an encoding that is not understood, as libmicrohttpd 1.0.10 does
+		$smuggle->('another encoding', '400 closed|501 closed', $line, 'Host: x', $right, 'Transfer-Encoding: gzip'),
 		$smuggle->('two encodings', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked', 'Transfer-Encoding: identity'),
-		$smuggle->('two encodings, the other way', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: identity', 'Transfer-Encoding: chunked'),
-		$smuggle->('a list of encodings', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked, identity'),
-		$smuggle->('an encoding with a tab', '400 closed', $line, 'Host: x', $right, "Transfer-Encoding: chunked\tx"),
+		$smuggle->('two encodings, the other way', '400 closed|501 closed', $line, 'Host: x', $right, 'Transfer-Encoding: identity', 'Transfer-Encoding: chunked'),
+		$smuggle->('a list of encodings', '400 closed|501 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked, identity'),
+		$smuggle->('an encoding with a tab', '400 closed|501 closed', $line, 'Host: x', $right, "Transfer-Encoding: chunked\tx"),
 		(map { $smuggle->("a length of \"$_\"", '400 closed|closed', $line, 'Host: x', $right, "Content-Length: $_") }
 			'+LENGTH', '-LENGTH', '0xLENGTH', 'LENGTH 5', 'LENGTH,', '', 'five'),
 		$smuggle->('no Host', '400 closed', $line, $right, 'Content-Length: LENGTH'),
@@ -459,7 +460,9 @@ sub methods_and_paths
 		(map { case_of("method $_", $ask->($_, '/bandwidth'), '405 closed') } qw(GET PUT DELETE OPTIONS TRACE PATCH post BREW)),
 		(map { case_of("path $_", $ask->('POST', $_), '404 closed') }
 			'/', '*', 'bandwidth', '/bandwidth/', '/BANDWIDTH', '//bandwidth', '/bandwidth/../bandwidth', '/x' x 2000,
-			'/bandwidth;x', 'http://other/', '/' . '%' x 50, '/%zz'),
+			'/bandwidth;x', 'http://other/'),
+		# not a path at all, as libmicrohttpd 1.0.10 says
+		(map { case_of("path $_", $ask->('POST', $_), '404 closed|400 closed') } '/' . '%' x 50, '/%zz'),
 		case_of('a query', callback($query) =~ s{/bandwidth }{/bandwidth?a=b&c }r, '200 open', keeps => [$query]));
 }
 
