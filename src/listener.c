@@ -68,6 +68,18 @@
  * that something small at its end keeps from shrinking (seen: 6 MB).
  */
 #define CONNECTION_MEMORY (36 * 1024)
+/*
+ * How strictly the library reads requests; it knows more than one way from
+ * 0.9.77 on.  1.0.1 leaves the line end behind a chunk's extension unread.
+ * By default it then takes that one for the empty line that ends the request
+ * after the last chunk, and trailers for the next request.  A little stricter,
+ * it wants CR in front of LF, and refuses such a request with 400.
+ */
+#if MHD_VERSION >= 0x00097701
+#define STRICTNESS 1
+#else
+#define STRICTNESS 0
+#endif
 /* Peers whose wrong credentials were logged; each at most once a minute. */
 #define KNOWN_PEERS 64
 #define PEER_LOG_MS 60000
@@ -351,6 +363,7 @@ start_daemon(BwListener *listener, int socket, const char *cert, const char *key
 							  (unsigned) listener->max_per_address,
 							  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_TIMEOUT_S,
 							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+							  MHD_OPTION_STRICT_FOR_CLIENT, (int) STRICTNESS,
 							  MHD_OPTION_NOTIFY_CONNECTION, connected, listener,
 							  MHD_OPTION_NOTIFY_COMPLETED, completed, listener,
 							  MHD_OPTION_ARRAY, items, MHD_OPTION_END);

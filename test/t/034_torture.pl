@@ -153,6 +153,7 @@ converse(cases): hold many conversations side by side.  A case is a hash:
   every seconds between texts
   half  our side is closed after the last text, or at once without any
   mute  replies are not read before so many seconds
+  early among the slow ones: it may be closed before its time is over
   from  our address
 
 What came instead is in "got", and how long it took in "took".
@@ -169,9 +170,7 @@ sub converse
 	{
 		my $say = ref $case->{say} eq 'ARRAY' ? [ @{ $case->{say} } ] : [ $case->{say} ];
 
-		push @open, { %$case, case => $case, say => $say, got => [], text => '', due => 0,
-			socket => connect_to(%$case), wants => scalar(split(' ', (split /\|/, $case->{want})[0])) - 1,
-			goes_on => scalar($case->{want} =~ /open/) };
+		push @open, { %$case, case => $case, say => $say, got => [], text => '', due => 0, socket => connect_to(%$case) };
 	}
 	foreach my $one (@open)
 	{
@@ -217,8 +216,9 @@ sub step
 	{
 		push @{ $one->{got} }, $status;
 	}
-	if ($one->{goes_on} && @{ $one->{got} } == $one->{wants} && !$one->{proof})
+	if (!$one->{proof} && grep { $_ eq "@{ $one->{got} } open" } split /\|/, $one->{want})
 	{
+		$one->{wants} = @{ $one->{got} };
 		$one->{proof} = body();
 		$one->{due} = 0;
 		push @{ $one->{say} }, callback($one->{proof});
@@ -357,7 +357,7 @@ sub half_closed
 
 sub chunks
 {
-	my ($one, $three, $bytes, $trailer) = map { body() } 1 .. 4;
+	my ($one, $three, $bytes, $extended, $trailer) = map { body() } 1 .. 5;
 	my @bad = ('zz', '-1', '0x10', ' ', '', 'FFFFFFFFFFFFFFFFF', '10000000000000000', "5\0");
 
 	return (
@@ -365,8 +365,10 @@ sub chunks
 		case_of('three chunks', chunked(join('', map { chunk($_) } $three =~ /(.{1,60})/gs) . "0\r\n\r\n"), '200 open', keeps => [$three]),
 		case_of('a byte a chunk, cut anywhere',
 			[ chunked(join('', map { chunk($_) } split //, $bytes) . "0\r\n\r\n") =~ /(.{1,13})/gs ], '200 open', keeps => [$bytes]),
-		case_of('extensions and trailers', chunked(sprintf("%X;a=b;c=\"d\"\r\n%s\r\n0\r\nExpires: never\r\n\r\n", length $trailer, $trailer)),
-			'200 open', keeps => [$trailer]),
+		# libmicrohttpd 1.0.1 has an error that makes it refuse every extension
+		case_of('extensions', chunked(sprintf("%X;a=b;c=\"d\"\r\n%s\r\n0\r\n\r\n", length $extended, $extended)),
+			'200 open|400 closed', keeps => [$extended]),
+		case_of('trailers', chunked(chunk($trailer) . "0\r\nExpires: never\r\n\r\n"), '200 open', keeps => [$trailer]),
 		(map { case_of("a size of \"$_\"", chunked(chunk(body()) . "$_\r\n" . callback(body($smuggled))), '400 closed|413 closed|closed') } @bad),
 		case_of('no end after a chunk', chunked(chunk(body()) =~ s/\r\n$/x\r\n/r . "0\r\n\r\n" . callback(body($smuggled))), '400 closed|closed'),
 		case_of('endless', chunked(chunk('x' x 65536) x 64), 'closed'),
@@ -416,21 +418,25 @@ sub smuggling
 		$smuggle->('length and chunks', '400 closed', $line, 'Host: x', $right, 'Content-Length: LENGTH', 'Transfer-Encoding: chunked'),
 		$smuggle->('chunks and length', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked', 'Content-Length: LENGTH'),
 		$smuggle->('chunks in capitals and length', '400 closed', $line, 'Host: x', $right, 'transfer-encoding: CHUNKED', 'content-length: LENGTH'),
-		$smuggle->('another encoding', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: gzip'),
+		# RFC 9112, 6.1, would have 501 for an encoding that is not understood, as libmicrohttpd 1.0.10 does
+		$smuggle->('another encoding', '400 closed|501 closed', $line, 'Host: x', $right, 'Transfer-Encoding: gzip'),
 		$smuggle->('two encodings', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked', 'Transfer-Encoding: identity'),
-		$smuggle->('two encodings, the other way', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: identity', 'Transfer-Encoding: chunked'),
-		$smuggle->('a list of encodings', '400 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked, identity'),
-		$smuggle->('an encoding with a tab', '400 closed', $line, 'Host: x', $right, "Transfer-Encoding: chunked\tx"),
+		$smuggle->('two encodings, the other way', '400 closed|501 closed', $line, 'Host: x', $right, 'Transfer-Encoding: identity', 'Transfer-Encoding: chunked'),
+		$smuggle->('a list of encodings', '400 closed|501 closed', $line, 'Host: x', $right, 'Transfer-Encoding: chunked, identity'),
+		$smuggle->('an encoding with a tab', '400 closed|501 closed', $line, 'Host: x', $right, "Transfer-Encoding: chunked\tx"),
 		(map { $smuggle->("a length of \"$_\"", '400 closed|closed', $line, 'Host: x', $right, "Content-Length: $_") }
 			'+LENGTH', '-LENGTH', '0xLENGTH', 'LENGTH 5', 'LENGTH,', '', 'five'),
 		$smuggle->('no Host', '400 closed', $line, $right, 'Content-Length: LENGTH'),
 		$smuggle->('a blank before the colon', '400 closed', $line, 'Host: x', $right, 'Content-Length : LENGTH', 'Content-Length: 0'),
 		$smuggle->('NUL in a header', '400 closed|closed', $line, 'Host: x', "X: a\0b", $right, 'Transfer-Encoding: chunked', 'Content-Length: LENGTH'),
 		$smuggle->('NUL in a name', '400 closed|closed', $line, 'Host: x', $right, "Content-Length\0: LENGTH", 'Content-Length: LENGTH', 'Content-Length: 0'),
-		$smuggle->('NUL in the request line', '400 closed|404 closed', "POST /bandwidth\0x HTTP/1.1", 'Host: x', $right, 'Content-Length: LENGTH', 'Content-Length: 0'),
+		# libmicrohttpd 1.0 closes the connection without a word
+		$smuggle->('NUL in the request line', '400 closed|404 closed|closed', "POST /bandwidth\0x HTTP/1.1", 'Host: x', $right, 'Content-Length: LENGTH', 'Content-Length: 0'),
 		$smuggle->('a folded length', '400 closed|closed', $line, 'Host: x', $right, 'Content-Length:', ' LENGTH', 'Content-Length: LENGTH'),
 		$smuggle->('a length with a folded end', '400 closed|closed', $line, 'Host: x', $right, 'Content-Length: LENGTH', ' 5'),
-		$smuggle->('a folded encoding', '400 closed|closed', $line, 'Host: x', $right, 'Content-Length: LENGTH', 'Transfer-Encoding:', ' chunked'));
+		$smuggle->('a folded encoding', '400 closed|closed', $line, 'Host: x', $right, 'Content-Length: LENGTH', 'Transfer-Encoding:', ' chunked'),
+		(map { case_of("a request for trailers, behind a size of \"$_\"", chunked(chunk(body($smuggled)) . "$_\r\n" . callback(body($smuggled))), '400 closed|closed') }
+			'0', '0;a', '0;a=b', '0;a="b"'));
 }
 
 sub garbage
@@ -454,7 +460,9 @@ sub methods_and_paths
 		(map { case_of("method $_", $ask->($_, '/bandwidth'), '405 closed') } qw(GET PUT DELETE OPTIONS TRACE PATCH post BREW)),
 		(map { case_of("path $_", $ask->('POST', $_), '404 closed') }
 			'/', '*', 'bandwidth', '/bandwidth/', '/BANDWIDTH', '//bandwidth', '/bandwidth/../bandwidth', '/x' x 2000,
-			'/bandwidth;x', 'http://other/', '/' . '%' x 50, '/%zz'),
+			'/bandwidth;x', 'http://other/'),
+		# not a path at all, as libmicrohttpd 1.0.10 says
+		(map { case_of("path $_", $ask->('POST', $_), '404 closed|400 closed') } '/' . '%' x 50, '/%zz'),
 		case_of('a query', callback($query) =~ s{/bandwidth }{/bandwidth?a=b&c }r, '200 open', keeps => [$query]));
 }
 
@@ -488,7 +496,8 @@ sub dialects
 		case_of('Expect with a large body', head(2 * $MAX_BODY, 'Expect: 100-continue'), '413 closed'),
 		case_of('Expect at a wrong path', head(10, 'Expect: 100-continue') =~ s{/bandwidth}{/other}r, '404 closed'),
 		case_of('an absolute URL', callback(body()) =~ s{/bandwidth}{http://x/bandwidth}r, '404 closed'),
-		case_of('lines that end with LF only', callback($lines) =~ s/\r\n/\n/gr, '200 open', keeps => [$lines]),
+		# a server may take them or not (RFC 9112, 2.2); see STRICTNESS in src/listener.c
+		case_of('lines that end with LF only', callback($lines) =~ s/\r\n/\n/gr, '200 open|400 closed', keeps => [$lines]),
 		case_of('an empty line in front', "\r\n" . callback($empty), '200 open', keeps => [$empty]),
 		case_of('Connection: close', callback($close, 'Connection: close'), '200 closed', keeps => [$close]));
 }
@@ -673,8 +682,9 @@ sub slow_cases
 			[ "POST /bandwidth HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", ('x') x 60 ], 'closed', every => 1),
 		case_of('a chunk a second', [ chunked(''), map { chunk('x') } 1 .. 60 ], 'closed', every => 1),
 		case_of('a chunk size without an end', [ chunked(''), ('0') x 60 ], 'closed', every => 1),
-		case_of('NULs', "\0" x 2000 . "\r\n\r\n", 'closed'),
-		case_of('an empty line a second', [ ("\r\n") x 60 ], 'closed', every => 1),
+		# libmicrohttpd 1.0 is done with NULs at the first, and with empty lines at the second
+		case_of('NULs', "\0" x 2000 . "\r\n\r\n", 'closed', early => 1),
+		case_of('an empty line a second', [ ("\r\n") x 60 ], 'closed', every => 1, early => 1),
 		case_of('half of the headers, and an end', substr($whole, 0, 60), 'closed', half => 1, early => 1),
 		case_of('half of the body, and an end', substr($whole, 0, -20), 'closed', half => 1, early => 1),
 		case_of('half of a chunk, and an end', chunked("40\r\n<Notification>"), 'closed', half => 1, early => 1),

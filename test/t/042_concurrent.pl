@@ -109,9 +109,15 @@ ask($user, 'COMMIT');
 is(status_of($node, $id), 'CANCELLED', 'it is');
 
 # --- one that is asked about again ---
-$sandbox->config(order_delay_ms => 3000);
+$sandbox->config(order_delay_ms => 5000);
 $id = order_id($node, ++$number);
 wait_for_status($node, $id, 'RECEIVED');
+# not while a question is under way: to keep its answer, the worker would wait
+wait_until(
+	sub {
+		sql("SELECT due_at BETWEEN now() + interval '0.2 s' AND now() + interval '0.4 s' FROM bw_open_requests") eq 't';
+	},
+	'it is between two questions');
 is(ask($user, "BEGIN; SELECT bw_recheck($id)"), 't', 'somebody wants to hear of an order');
 $sandbox->config(order_delay_ms => 50);
 others_go_on('recheck', 5);
