@@ -60,6 +60,13 @@ typedef enum BwOutcomeKind
 
 #define BW_OUTCOME_COUNT (BW_OUTCOME_UNKNOWN + 1)
 
+/* Are both NULL, or the same text? */
+static inline bool
+bw_same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 /* Settings ("bandwidth.*"), defined in bandwidth.c. */
 extern bool bw_enabled;
 extern char *bw_default_server;

@@ -627,12 +627,6 @@ join_claim(Turn *turn, BwClaim *claims, int *claim_count, int limit,
 	claim->orders[claim->order_count++] = order;
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 /*
  * Orders by criteria share a request only with orders by the same ones: if the
  * database forgets which number it gave to which (timeline.c), it does not matter.
@@ -640,6 +634,6 @@ same_text(const char *a, const char *b)
 static bool
 same_kind(const BwOrderData *a, const BwOrderData *b)
 {
-	return same_text(a->site_id, b->site_id) && same_text(a->peer_id, b->peer_id) &&
-		same_text(a->criteria, b->criteria);
+	return bw_same_text(a->site_id, b->site_id) && bw_same_text(a->peer_id, b->peer_id) &&
+		bw_same_text(a->criteria, b->criteria);
 }

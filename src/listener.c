@@ -178,7 +178,6 @@ static struct MHD_Daemon *start_daemon(BwListener *listener, int socket,
 static void discard(struct MHD_Daemon *daemon);
 static void retire(BwListener *listener, struct MHD_Daemon *daemon);
 static void run_retired(BwListener *listener);
-static bool same_text(const char *a, const char *b);
 static MhdResult handle(void *arg, struct MHD_Connection *connection,
 						const char *url, const char *method, const char *version,
 						const char *data, size_t *size, void **state);
@@ -393,7 +392,7 @@ bw_listener_reload(BwListener *listener, const char *cert_file, const char *key_
 
 	if (!read_certificate(cert_file, key_file, &cert, &key, error, error_size))
 		return false;
-	if (same_text(cert, listener->cert) && same_text(key, listener->key))
+	if (bw_same_text(cert, listener->cert) && bw_same_text(key, listener->key))
 	{
 		free(cert);
 		free(key);
@@ -431,12 +430,6 @@ char *
 bw_listener_certificate(const BwListener *listener)
 {
 	return listener->cert ? bw_certificate_first(listener->cert) : NULL;
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
 /* One that has no connections yet; its socket stays. */

@@ -117,18 +117,12 @@ make_task(BwWork *work, int64 request_id, const char *server,
 	return task;
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 /* Then an error about them is the server's, not the order's. */
 static bool
 is_own_place(const BwServer *server, const BwOrderData *order)
 {
-	return same_text(server->site_id, order->site_id) &&
-		same_text(server->peer_id, order->peer_id);
+	return bw_same_text(server->site_id, order->site_id) &&
+		bw_same_text(server->peer_id, order->peer_id);
 }
 
 /*
