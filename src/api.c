@@ -150,6 +150,18 @@ bw_api_in_flight(const BwApi *api)
 	return api->in_flight;
 }
 
+int
+bw_api_in_flight_of(const BwApi *api, Oid serverid)
+{
+	dlist_iter	iter;
+	int			n = 0;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &api->calls))
+		if (dlist_container(BwCall, node, iter.cur)->serverid == serverid)
+		n++;
+	return n;
+}
+
 BwCall *
 bw_api_start(BwApi *api, MemoryContext owner, const BwAccount *account,
 			 const BwCallSpec *spec, void *arg)

@@ -74,6 +74,9 @@ extern void bw_api_run(BwApi *api);
 extern BwCall *bw_api_take_finished(BwApi *api);
 extern int	bw_api_in_flight(const BwApi *api);
 
+/* Those of one server: what its max_in_flight bounds. */
+extern int	bw_api_in_flight_of(const BwApi *api, Oid serverid);
+
 extern void *bw_call_arg(const BwCall *call);
 extern const BwOutcome *bw_call_outcome(const BwCall *call);
 extern void bw_call_release(BwCall *call);

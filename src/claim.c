@@ -261,7 +261,8 @@ claim_group(BwWork *work, Turn *turn)
 	int			budget = bw_registry_budget_left(server->account_id, BW_CLASS_ORDER,
 												 server->requests_per_minute,
 												 server->burst, &retry_at);
-	int			limit = Min(budget, server->max_in_flight - bw_api_in_flight(work->api));
+	int			limit = Min(budget, server->max_in_flight -
+							bw_api_in_flight_of(work->api, server->serverid));
 	BwOrderData *orders;
 	int			picked;
 	BwClaim    *claims;

@@ -57,6 +57,13 @@ typedef struct Lap
 	bool		full;			/* there is more that is due already */
 } Lap;
 
+/* A server that gets no further call in this lap. */
+typedef struct Bar
+{
+	char	   *server;
+	bool		budget_spent;	/* else its sockets are in use */
+} Bar;
+
 /* A request, or many, whose task is being made. */
 typedef struct Making
 {
@@ -77,6 +84,10 @@ typedef struct Recording
 } Recording;
 
 static void take_due(BwWork *work, void *arg);
+static void lift_bars(BwWork *work, Lap *lap);
+static void bar(BwWork *work, const char *server, bool budget_spent);
+static bool is_barred(const BwWork *work, const char *server);
+static int	take_page(BwWork *work, Lap *lap);
 static void take_many(BwWork *work, Lap *lap, BwRequestRow *requests, int count);
 static bool may_be_listed(const BwRequestRow *request);
 static void start_bulk(BwWork *work, Lap *lap, const BwRequestRow **requests,
@@ -94,7 +105,10 @@ static bool start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request,
 static void make_close(BwWork *work, void *arg);
 static void settle_unknown(BwWork *work, Lap *lap, List *unknown);
 static void make_inquiry(BwWork *work, void *arg);
+static bool is_served(const BwRequestRow *request, const BwServer *server);
+static bool has_socket(BwWork *work, Lap *lap, const BwServer *server);
 static void put_off(Lap *lap, const BwRequestRow *request);
+static void put_off_until(Lap *lap, const BwRequestRow *request, TimestampTz due);
 static TimestampTz next_question(const BwWork *work, const BwRequestRow *request);
 static int	first_answers(BwTask **tasks, int count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
@@ -143,15 +157,39 @@ bw_reconcile_lap(BwWork *work)
 	work->reconcile_at = lap.full ? GetCurrentTimestamp() : lap.next_due;
 }
 
+/* A page at a time: a server that may not be asked is passed over in the next. */
 static void
 take_due(BwWork *work, void *arg)
 {
 	Lap		   *lap = arg;
-	BwRequestRow *requests;
-	List	   *unknown = NIL;
+	int			barred;
 	int			count;
 
-	requests = bw_store_due_requests(LAP_REQUESTS, &count, &lap->next_due);
+	lift_bars(work, lap);
+	do
+	{
+		barred = list_length(work->barred);
+		count = take_page(work, lap);
+	} while (count == LAP_REQUESTS && list_length(work->barred) > barred);
+}
+
+/* Returns how many were due. */
+static int
+take_page(BwWork *work, Lap *lap)
+{
+	const char **barred = palloc(sizeof(char *) * Max(list_length(work->barred), 1));
+	int			started = list_length(lap->tasks);
+	BwRequestRow *requests;
+	TimestampTz next_due;
+	List	   *unknown = NIL;
+	int			count;
+	ListCell   *lc;
+
+	foreach(lc, work->barred)
+		barred[foreach_current_index(lc)] = ((Bar *) lfirst(lc))->server;
+	requests = bw_store_due_requests(LAP_REQUESTS, barred, list_length(work->barred),
+									 &count, &next_due);
+	lap->next_due = Min(lap->next_due, next_due);
 	take_many(work, lap, requests, count);
 	for (int i = 0; i < count; i++)
 		if (requests[i].step != NULL)
@@ -161,8 +199,58 @@ take_due(BwWork *work, void *arg)
 		settle_unknown(work, lap, unknown);
 		lap->full = true;
 	}
-	if (count == LAP_REQUESTS && list_length(lap->tasks) == count)
+	if (count == LAP_REQUESTS && list_length(lap->tasks) - started == count)
 		lap->full = true;
+	return count;
+}
+
+/* Those of the last lap, as far as there are calls left again. */
+static void
+lift_bars(BwWork *work, Lap *lap)
+{
+	TimestampTz retry_at;
+	ListCell   *lc;
+
+	foreach(lc, work->barred)
+	{
+		Bar		   *b = lfirst(lc);
+		const BwServer *server = bw_config_server_if_exists(b->server);
+
+		if (b->budget_spent && server != NULL &&
+			bw_registry_budget_left(server->account_id, BW_CLASS_HISTORY,
+									server->requests_per_minute, server->burst,
+									&retry_at) <= 0)
+		{
+			lap->next_due = Min(lap->next_due, retry_at);
+			continue;
+		}
+		work->barred = foreach_delete_current(work->barred, lc);
+		pfree(b->server);
+		pfree(b);
+	}
+}
+
+static void
+bar(BwWork *work, const char *server, bool budget_spent)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->cxt);
+	Bar		   *b = palloc(sizeof(Bar));
+
+	b->server = pstrdup(server);
+	b->budget_spent = budget_spent;
+	work->barred = lappend(work->barred, b);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+is_barred(const BwWork *work, const char *server)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->barred)
+		if (strcmp(((Bar *) lfirst(lc))->server, server) == 0)
+		return true;
+	return false;
 }
 
 /*
@@ -279,9 +367,22 @@ static void
 resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
 	Making		making = {.request = request};
+	const BwServer *server = bw_config_server_if_exists(request->server);
+	bool		disconnect = strcmp(request->kind, "disconnect") == 0;
+	TimestampTz retry_at;
 
-	if (bw_work_attempt(work, make_resend, &making, "sending a request again") &&
-		making.task != NULL)
+	if (!is_served(request, server) || server->ordering == BW_ORDERING_OFF ||
+		(disconnect && !server->allow_disconnect))
+		put_off(lap, request);
+	else if (!has_socket(work, lap, server))
+		return;
+	else if (!bw_registry_budget_take(server->account_id,
+									  disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,
+									  server->requests_per_minute, server->burst,
+									  &retry_at))
+		put_off_until(lap, request, retry_at);
+	else if (bw_work_attempt(work, make_resend, &making, "sending a request again") &&
+			 making.task != NULL)
 		lap->tasks = lappend(lap->tasks, making.task);
 	else
 		put_off(lap, request);
@@ -358,21 +459,19 @@ start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request, bool look_up)
 	Making		making = {.request = request,.look_up = look_up};
 	TimestampTz retry_at;
 
-	if (server == NULL || strcmp(server->account_id, request->account_id) != 0)
+	if (!is_served(request, server))
 	{
 		put_off(lap, request);
 		return false;
 	}
-	if (bw_api_in_flight(work->api) + list_length(lap->tasks) >= server->max_in_flight)
-	{
-		work->many_open = true;
+	if (!has_socket(work, lap, server))
 		return false;
-	}
 	if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 								 server->requests_per_minute, server->burst,
 								 &retry_at))
 	{
 		lap->next_due = Min(lap->next_due, retry_at);
+		bar(work, server->name, true);
 		return false;
 	}
 	if (!bw_work_attempt(work, make_inquiry, &making, "asking about an order"))
@@ -398,11 +497,42 @@ make_inquiry(BwWork *work, void *arg)
 	making->task = bw_inquiry_create(work, request, making->look_up, numbers, count);
 }
 
+/* Is its server still there, and for the account that the request was sent to? */
+static bool
+is_served(const BwRequestRow *request, const BwServer *server)
+{
+	return server != NULL && strcmp(server->account_id, request->account_id) == 0;
+}
+
+/* May the server get one more call?  If not, it gets none in this lap. */
+static bool
+has_socket(BwWork *work, Lap *lap, const BwServer *server)
+{
+	int			calls = bw_api_in_flight_of(work->api, server->serverid);
+	ListCell   *lc;
+
+	if (is_barred(work, server->name))
+		return false;
+	foreach(lc, lap->tasks)
+		if (((BwTask *) lfirst(lc))->account.server->serverid == server->serverid)
+		calls++;
+	if (calls < server->max_in_flight)
+		return true;
+	work->many_open = true;
+	bar(work, server->name, false);
+	return false;
+}
+
 static void
 put_off(Lap *lap, const BwRequestRow *request)
 {
-	TimestampTz due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS);
+	put_off_until(lap, request,
+				  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSED_MS));
+}
 
+static void
+put_off_until(Lap *lap, const BwRequestRow *request, TimestampTz due)
+{
 	bw_store_schedule(&request->id, request->step, &due, 1);
 	lap->next_due = Min(lap->next_due, due);
 }

@@ -48,7 +48,7 @@ static BwStatement due_requests = {
 	" SELECT request_id, step, due_at, tries, candidates, checked_numbers,"
 	"        refused_code, refused_text"
 	"   FROM bw_open_requests AS l"
-	"  WHERE due_at <= now()"
+	"  WHERE due_at <= now() AND server <> ALL ($2)"
 	"    AND EXISTS (SELECT FROM bw_requests AS r WHERE r.id = l.request_id"
 	"                   AND r.home = (SELECT i.home FROM bw_identity AS i))"
 	"  ORDER BY due_at"
@@ -57,8 +57,8 @@ static BwStatement due_requests = {
 	"SELECT " REQUEST_COLUMNS
 	"  FROM w JOIN bw_requests AS r ON r.id = w.request_id"
 	" ORDER BY w.due_at",
-	.nargs = 1,
-	.argtypes = {INT4OID}
+	.nargs = 2,
+	.argtypes = {INT4OID, TEXTARRAYOID}
 };
 
 static BwStatement next_due_request = {
@@ -320,9 +320,10 @@ read_requests(uint64 rows)
 }
 
 BwRequestRow *
-bw_store_due_requests(int limit, int *count, TimestampTz *next_due)
+bw_store_due_requests(int limit, const char *const *barred, int barred_count,
+					  int *count, TimestampTz *next_due)
 {
-	Datum		v[1] = {Int32GetDatum(limit)};
+	Datum		v[2] = {Int32GetDatum(limit), bw_store_text_array(barred, barred_count)};
 	BwRequestRow *requests;
 
 	*count = (int) bw_store_run(&due_requests, v, NULL);

@@ -72,10 +72,11 @@ extern char **bw_store_bound_elsewhere(int64 request_id, const char *const *ids,
 									   int ids_count, int *count);
 
 /*
- * Requests whose time has come, locked, at most "limit"; when the next one is
- * due in *next_due (DT_NOEND: none).
+ * Requests whose time has come, locked, at most "limit", without those of some
+ * servers; when the next one is due in *next_due (DT_NOEND: none).
  */
-extern BwRequestRow *bw_store_due_requests(int limit, int *count,
+extern BwRequestRow *bw_store_due_requests(int limit, const char *const *barred,
+										   int barred_count, int *count,
 										   TimestampTz *next_due);
 
 /*

@@ -63,6 +63,8 @@ typedef struct BwWork
 
 	List	   *searches;		/* Search *: what is searched for */
 	TimestampTz look_at;		/* not before, for what is to be searched for */
+	List	   *barred;			/* Bar *: servers that may not be asked for
+								 * now */
 	List	   *groups;			/* BwGroupState *: back-off, coalescing */
 	struct BwGroupState *last_group;	/* that had something to send */
 	List	   *spending;		/* Spending *: numbers of the last 24 hours */
