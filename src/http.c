@@ -16,6 +16,9 @@
  *	  out dead before a byte came back.  A POST may have been executed by
  *	  then, so its body is read through a callback that refuses to be rewound:
  *	  libcurl then fails instead, and the caller treats the outcome as unknown.
+ *	- 8.23 does not look at a connection again that was idle for less than a
+ *	  second, and so takes one that the server has closed.  What may not be
+ *	  sent twice looks itself before a byte is sent, and goes on a fresh one.
  *
  * The only file that includes libcurl.
  *
@@ -27,6 +30,7 @@
 #include <curl/curl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/ilist.h"
@@ -55,6 +59,8 @@ struct BwTransfer
 	bool		added;			/* to the multi handle */
 	bool		finished;
 	bool		is_get;
+	bool		stale;			/* its connection was closed before it was used */
+	bool		fresh;			/* and it was started anew */
 	void	   *arg;
 
 	char	   *request_body;
@@ -98,9 +104,12 @@ static size_t write_callback(char *data, size_t size, size_t count, void *arg);
 static size_t header_callback(char *data, size_t size, size_t count, void *arg);
 static size_t read_callback(char *buffer, size_t size, size_t count, void *arg);
 static int	seek_callback(void *arg, curl_off_t offset, int origin);
+static int	prereq_callback(void *arg, char *peer, char *local, int peer_port,
+							int local_port);
 static void set_options(BwTransfer *transfer, const BwHttpRequest *request);
 static void set_body(BwTransfer *transfer, const BwHttpRequest *request);
 static void set_headers(BwTransfer *transfer, const BwHttpRequest *request);
+static bool start_anew(BwTransfer *transfer);
 static void finish(BwTransfer *transfer, CURLcode code);
 static const char *error_text(const BwTransfer *transfer, CURLcode code);
 static BwHttpOutcome outcome_of(BwTransfer *transfer, CURLcode code);
@@ -272,6 +281,8 @@ set_body(BwTransfer *transfer, const BwHttpRequest *request)
 	curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, seek_callback);
 	curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, prereq_callback);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 }
 
 static void
@@ -360,8 +371,29 @@ collect_finished(BwHttp *http)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
-		finish(transfer, code);
+		if (!transfer->stale || transfer->fresh || !start_anew(transfer))
+			finish(transfer, code);
 	}
+}
+
+/* Nothing of it was sent: the same once more, on a connection of its own. */
+static bool
+start_anew(BwTransfer *transfer)
+{
+	CURLM	   *multi = transfer->http->multi;
+	sigset_t	old;
+	CURLMcode	code;
+
+	transfer->fresh = true;
+	if (transfer->request_sent > 0)
+		return false;
+	curl_multi_remove_handle(multi, transfer->easy);
+	transfer->error[0] = '\0';
+	curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L);
+	block_signals(&old);
+	code = curl_multi_add_handle(multi, transfer->easy);
+	unblock_signals(&old);
+	return code == CURLM_OK;
 }
 
 static void
@@ -666,6 +698,30 @@ seek_callback(void *arg, curl_off_t offset, int origin)
 
 	return origin == SEEK_SET && offset == (curl_off_t) transfer->request_sent
 		? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+/*
+ * Called when there is a connection, before the request is on it.  What can be
+ * read from one that was idle is its end, or what a server says before that.
+ * Where libcurl does not tell the socket (7.88), it has looked itself.
+ */
+static int
+prereq_callback(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	BwTransfer *transfer = arg;
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	long		made = 0;
+	char		byte;
+
+	if (transfer->fresh ||
+		curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &made) != CURLE_OK ||
+		made > 0 ||
+		curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+		fd == CURL_SOCKET_BAD)
+		return CURL_PREREQFUNC_OK;
+	transfer->stale = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+		(errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+	return transfer->stale ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static void

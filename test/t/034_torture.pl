@@ -170,13 +170,16 @@ sub converse
 	{
 		my $say = ref $case->{say} eq 'ARRAY' ? [ @{ $case->{say} } ] : [ $case->{say} ];
 
-		push @open, { %$case, case => $case, say => $say, got => [], text => '', due => 0, socket => connect_to(%$case) };
+		push @open, { %$case, case => $case, say => $say, got => [], text => '', due => 0, socket => connect_to(%$case),
+			open => [ grep { /open/ } split /\|/, $case->{want} ] };
 	}
 	foreach my $one (@open)
 	{
 		shutdown($one->{socket}, SHUT_WR) if $one->{half} && !@{ $one->{say} };
 	}
-	while (@open && time() < $began + $PATIENCE)
+	# who listens late has still much to read
+	my ($mute) = sort { $b <=> $a } map { $_->{mute} // 0 } @cases;
+	while (@open && time() < $began + $mute + $PATIENCE)
 	{
 		my $now = time();
 		my ($can_read, $can_write) = (IO::Select->new, IO::Select->new);
@@ -210,13 +213,14 @@ sub step
 
 	say_something($one) if may_say($one, time());
 	return 0 unless $listens;
-	my $count = sysread($one->{socket}, $one->{text}, 65536, length $one->{text});
+	# little at a time: each match of a reply copies what is there
+	my $count = sysread($one->{socket}, $one->{text}, 8192, length $one->{text});
 	return 0 if !defined $count && ($! == EAGAIN || $! == EINTR);
 	while (defined(my $status = take_status(\$one->{text})))
 	{
 		push @{ $one->{got} }, $status;
 	}
-	if (!$one->{proof} && grep { $_ eq "@{ $one->{got} } open" } split /\|/, $one->{want})
+	if (!$one->{proof} && grep { $_ eq "@{ $one->{got} } open" } @{ $one->{open} })
 	{
 		$one->{wants} = @{ $one->{got} };
 		$one->{proof} = body();
