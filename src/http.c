@@ -53,7 +53,6 @@ struct BwTransfer
 	CURL	   *easy;
 	struct curl_slist *headers;
 	bool		added;			/* to the multi handle */
-	bool		finished;
 	bool		is_get;
 	void	   *arg;
 
@@ -85,7 +84,6 @@ struct BwHttp
 	long		deadline_ms;	/* of the timer, monotonic; -1: none */
 	dlist_head	running;
 	dlist_head	finished;
-	int			in_flight;
 	WaitEventSet *wait_set;		/* for backends, made at the first wait */
 };
 
@@ -192,7 +190,6 @@ bw_http_submit(BwHttp *http, const BwHttpRequest *request, void *arg)
 	transfer->guard.func = transfer_guard;
 	transfer->guard.arg = transfer;
 	dlist_push_tail(&http->running, &transfer->node);
-	http->in_flight++;
 	MemoryContextRegisterResetCallback(cxt, &transfer->guard);
 
 	transfer->easy = curl_easy_init();
@@ -391,8 +388,6 @@ finish(BwTransfer *transfer, CURLcode code)
 	reply->bytes_sent = transfer->request_sent;
 	if (code != CURLE_OK)
 		strlcpy(reply->error, error_text(transfer, code), sizeof(reply->error));
-	transfer->finished = true;
-	http->in_flight--;
 	dlist_delete(&transfer->node);
 	dlist_push_tail(&http->finished, &transfer->node);
 }
@@ -456,12 +451,6 @@ bw_http_take_finished(BwHttp *http)
 	return transfer;
 }
 
-int
-bw_http_in_flight(const BwHttp *http)
-{
-	return http->in_flight;
-}
-
 void *
 bw_http_arg(const BwTransfer *transfer)
 {
@@ -489,8 +478,6 @@ transfer_guard(void *arg)
 
 	if (transfer->http == NULL)
 		return;
-	if (!transfer->finished)
-		transfer->http->in_flight--;
 	dlist_delete(&transfer->node);
 	block_signals(&old);
 	if (transfer->added)
