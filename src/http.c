@@ -57,7 +57,6 @@ struct BwTransfer
 	CURL	   *easy;
 	struct curl_slist *headers;
 	bool		added;			/* to the multi handle */
-	bool		finished;
 	bool		is_get;
 	bool		stale;			/* its connection was closed before it was used */
 	bool		fresh;			/* and it was started anew */
@@ -91,7 +90,6 @@ struct BwHttp
 	long		deadline_ms;	/* of the timer, monotonic; -1: none */
 	dlist_head	running;
 	dlist_head	finished;
-	int			in_flight;
 	WaitEventSet *wait_set;		/* for backends, made at the first wait */
 };
 
@@ -201,7 +199,6 @@ bw_http_submit(BwHttp *http, const BwHttpRequest *request, void *arg)
 	transfer->guard.func = transfer_guard;
 	transfer->guard.arg = transfer;
 	dlist_push_tail(&http->running, &transfer->node);
-	http->in_flight++;
 	MemoryContextRegisterResetCallback(cxt, &transfer->guard);
 
 	transfer->easy = curl_easy_init();
@@ -423,8 +420,6 @@ finish(BwTransfer *transfer, CURLcode code)
 	reply->bytes_sent = transfer->request_sent;
 	if (code != CURLE_OK)
 		strlcpy(reply->error, error_text(transfer, code), sizeof(reply->error));
-	transfer->finished = true;
-	http->in_flight--;
 	dlist_delete(&transfer->node);
 	dlist_push_tail(&http->finished, &transfer->node);
 }
@@ -488,12 +483,6 @@ bw_http_take_finished(BwHttp *http)
 	return transfer;
 }
 
-int
-bw_http_in_flight(const BwHttp *http)
-{
-	return http->in_flight;
-}
-
 void *
 bw_http_arg(const BwTransfer *transfer)
 {
@@ -521,8 +510,6 @@ transfer_guard(void *arg)
 
 	if (transfer->http == NULL)
 		return;
-	if (!transfer->finished)
-		transfer->http->in_flight--;
 	dlist_delete(&transfer->node);
 	block_signals(&old);
 	if (transfer->added)

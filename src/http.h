@@ -83,7 +83,6 @@ extern long bw_http_timeout_ms(const BwHttp *http);
 /* Move all transfers on; never waits, never throws. */
 extern void bw_http_run(BwHttp *http);
 extern BwTransfer *bw_http_take_finished(BwHttp *http);
-extern int	bw_http_in_flight(const BwHttp *http);
 
 extern void *bw_http_arg(const BwTransfer *transfer);
 

@@ -68,15 +68,6 @@ bw_store_installed(void)
 	return OidIsValid(extension_schema());
 }
 
-Oid
-bw_store_owner(void)
-{
-	Oid			owner;
-	Oid			schema;
-
-	return find_tables(&owner, &schema) ? owner : InvalidOid;
-}
-
 /* Their owner and schema, by the oid that bw_orders had the last time. */
 static bool
 find_tables(Oid *owner, Oid *schema)

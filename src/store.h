@@ -120,9 +120,6 @@ extern void bw_store_lock_timeout(int ms);
 /* This transaction's commit need not be durable when it returns. */
 extern void bw_store_commit_lazily(void);
 
-/* Owner of bw_orders, InvalidOid when the extension is not there. */
-extern Oid	bw_store_owner(void);
-
 /* Is the extension installed in this database? */
 extern bool bw_store_installed(void);
 

@@ -15,13 +15,18 @@ my ($cookbook) = $readme =~ /^## Cookbook\n(.*?)^## /ms;
 my @blocks = $cookbook =~ /^```sql\n(.*?)^```/msg;
 
 cmp_ok(scalar @blocks, '>=', 10, 'there are recipes');
+my $shown = '';
 foreach my $block (@blocks)
 {
 	my ($title) = $block =~ /^(.{1,60})/;
 	my ($status, $out, $err) = $node->psql('postgres', $block, on_error_stop => 1);
 
 	is("$status $err", '0 ', "runs: $title");
+	$shown .= "$out\n";
 }
+like($shown, qr/^Ada\|COMPLETE$/m, 'what it shows has ended');
+like($shown, qr/^Grace\|919\d{7}\|COMPLETE\|$/m, 'and is in its row');
+unlike($shown, qr/\|pending\|/, 'not only about to be');
 wait_for_all($node);
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT kind || ' ' || status, ', ') FROM bw_orders"),
 	'disconnect CANCELLED, order COMPLETE', 'and every order completed, and the disconnect was taken back');
