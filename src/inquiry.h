@@ -6,8 +6,8 @@
  * An inquiry reads the orders that are bound to the request or may be.  For a
  * request of unknown outcome it first asks for the orders that carry its
  * CustomerOrderId; for one that was sent twice it also asks which orders put
- * the numbers into service that Bandwidth calls taken, because the copy that
- * was lost may have taken them.
+ * the numbers into service that the second copy did not get, because the copy
+ * that was lost may have got them.
  *
  * It changes nothing; reconcile.c draws the conclusions.
  *
