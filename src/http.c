@@ -58,7 +58,8 @@ struct BwTransfer
 	struct curl_slist *headers;
 	bool		added;			/* to the multi handle */
 	bool		is_get;
-	bool		stale;			/* its connection was closed before it was used */
+	bool		stale;			/* its connection was closed before it was
+								 * used */
 	bool		fresh;			/* and it was started anew */
 	void	   *arg;
 
