@@ -275,6 +275,8 @@ bw_submit_finished(BwWork *work, BwTask **tasks, int count)
 	}
 	if (work->crowded)
 		work->submit_at = GetCurrentTimestamp();
+	if (work->many_open)
+		work->reconcile_at = GetCurrentTimestamp();
 	for (int i = 0; i < count; i++)
 		bw_task_free(tasks[i]);
 }

@@ -47,7 +47,8 @@ typedef struct BwWork
 	BwListener *listener;		/* NULL: port closed */
 	char	   *port;			/* settings that it was opened with */
 	TimestampTz port_at;		/* when to try to open it */
-	bool		many_open;		/* questions wait until calls are finished */
+	bool		many_open;		/* questions, and what is sent again, wait
+								 * until calls are finished */
 	bool		crowded;		/* orders wait until calls in flight are
 								 * finished */
 
