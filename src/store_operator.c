@@ -89,19 +89,19 @@ static BwStatement adopt = {
 	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'UNKNOWN', 'user', format('adopted %s', $3) FROM o),"
-	"w AS ("
-	" UPDATE bw_open_requests SET step = 'poll', due_at = now(), tries = 0"
-	"   FROM o WHERE request_id = $2)"
-	"UPDATE bw_requests SET bandwidth_order_id = $3 FROM o"
-	" WHERE bw_requests.id = $2",
+	" SELECT id, 'UNKNOWN', 'user', format('to be adopted: %s', $3) FROM o)"
+	"UPDATE bw_open_requests"
+	"   SET step = 'look_up', adopting = $3, due_at = now(), tries = 0"
+	"  FROM o WHERE request_id = $2",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID}
 };
 
 static BwStatement is_bound = {
 	.text =
-	"SELECT FROM bw_requests WHERE bandwidth_order_id COLLATE \"C\" = $1 AND id <> $2",
+	"SELECT FROM bw_requests WHERE bandwidth_order_id COLLATE \"C\" = $1 AND id <> $2"
+	" UNION ALL "
+	"SELECT FROM bw_open_requests WHERE adopting = $1 AND request_id <> $2",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT8OID}
 };

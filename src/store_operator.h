@@ -26,11 +26,11 @@ extern bool bw_store_approve(int64 order_id);
 extern bool bw_store_resend(int64 order_id, int64 request_id);
 extern bool bw_store_give_up(int64 order_id, int64 request_id, const char *by);
 
-/* UNKNOWN: it is that order at Bandwidth. */
+/* UNKNOWN: it is that order at Bandwidth, if that asks for the same. */
 extern bool bw_store_adopt(int64 order_id, int64 request_id,
 						   const char *bandwidth_order_id);
 
-/* Does that order at Bandwidth belong to another request? */
+/* Does that order at Bandwidth belong to another request, or may it? */
 extern bool bw_store_is_bound(const char *bandwidth_order_id, int64 request_id);
 
 /* Have the back order of this request closed. */

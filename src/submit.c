@@ -214,18 +214,35 @@ order_body(const char *customer_order_id, BwOrderData **orders, int count,
 	return bw_xml_encode_order(&body);
 }
 
+static BwOrderData **
+read_members(const BwRequestRow *request, int *count)
+{
+	BwOrderData *orders = bw_store_request_orders(request->id, count);
+	BwOrderData **members = palloc(sizeof(BwOrderData *) * Max(*count, 1));
+
+	for (int i = 0; i < *count; i++)
+		members[i] = &orders[i];
+	return members;
+}
+
+char *
+bw_submit_body(const BwRequestRow *request)
+{
+	int			count;
+	BwOrderData **members = read_members(request, &count);
+
+	if (count == 0)
+		elog(ERROR, "request " INT64_FORMAT " has no orders", request->id);
+	return request_body(request->customer_order_id, members, count);
+}
+
 BwTask *
 bw_submit_again(BwWork *work, const BwRequestRow *request)
 {
 	BwTask	   *task;
-	BwOrderData *orders;
-	BwOrderData **members;
 	int			count;
+	BwOrderData **members = read_members(request, &count);
 
-	orders = bw_store_request_orders(request->id, &count);
-	members = palloc(sizeof(BwOrderData *) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		members[i] = &orders[i];
 	task = make_task(work, request->id, request->server, request->ordered_by,
 					 request->customer_order_id, members, count);
 	task->attempts = request->attempts + 1;
