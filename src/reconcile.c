@@ -776,7 +776,9 @@ conclude(BwWork *work, BwTask *task, BwSettlement *item)
 		item->attention = "Bandwidth does not know this order any more";
 		return bw_inquiry_is_complete(task);
 	}
-	return bw_inquiry_found_nothing(task) && nothing_found(item->request, item);
+	/* "None" is old news of a request that was sent, or is to be, since then. */
+	return strcmp(item->request->step, "look_up") == 0 &&
+		bw_inquiry_found_nothing(task) && nothing_found(item->request, item);
 }
 
 /* Was another order named since it was asked about, or none any more? */

@@ -37,26 +37,66 @@ static BwStatement approve = {
 	.argtypes = {INT8OID}
 };
 
+/*
+ * Levers on what Bandwidth may have or not lock first the orders of the request,
+ * and then its row in the work list: the worker waits for the latter while it
+ * has the former, and never the other way round.  While the request is under way
+ * its orders are not locked: the worker needs them more than we do.
+ */
+static BwStatement lock_members = {
+	.text =
+	"SELECT FROM bw_requests AS r JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE r.id = $1 AND o.request_id = r.id AND NOT o.is_final"
+	"   AND EXISTS (SELECT FROM bw_open_requests AS w"
+	"                WHERE w.request_id = r.id AND w.step <> 'sent')"
+	" ORDER BY o.id FOR NO KEY UPDATE OF o",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement lock_request = {
+	.text =
+	"SELECT FROM bw_open_requests WHERE request_id = $1 AND step <> 'sent'"
+	" FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+/*
+ * What the levers change has the order in $1, whose outcome is unknown, and is
+ * known to Bandwidth by no id; $2 is the request, "r", and its work "w".
+ */
+#define UNDECIDED \
+	"w.request_id = $2 AND r.id = $2 AND w.step <> 'sent'" \
+	" AND r.bandwidth_order_id IS NULL" \
+	" AND EXISTS (SELECT FROM bw_orders AS x" \
+	"              WHERE x.id = $1 AND x.request_id = r.id" \
+	"                AND x.status = 'UNKNOWN')"
+
+/* Its orders, all of which share what is decided. */
+#define ITS_ORDERS \
+	"o.id = ANY (r.members) AND o.request_id = r.id AND NOT o.is_final"
+
 static BwStatement resend = {
 	.text =
-	"WITH o AS ("
-	" UPDATE bw_orders SET attention = NULL"
-	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'UNKNOWN', 'user', 'to be sent again' FROM o)"
-	"UPDATE bw_open_requests SET step = 'resend', due_at = now(), tries = 0"
-	"  FROM o WHERE request_id = $2 AND step <> 'sent'",
+	"WITH r AS ("
+	" UPDATE bw_open_requests AS w SET step = 'resend', due_at = now(), tries = 0"
+	"   FROM bw_requests AS r WHERE " UNDECIDED " AND w.adopting IS NULL"
+	" RETURNING r.id, r.members),"
+	"o AS ("
+	" UPDATE bw_orders AS o SET attention = NULL FROM r WHERE " ITS_ORDERS
+	" RETURNING o.id, o.status)"
+	"INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, status, 'user', 'to be sent again' FROM o",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID}
 };
 
 static BwStatement give_up = {
 	.text =
-	"WITH m AS ("
-	" SELECT unnest(r.members) AS id FROM bw_requests AS r"
-	"   JOIN bw_open_requests AS w ON w.request_id = r.id AND w.step <> 'sent'"
-	"  WHERE r.id = $2),"
+	"WITH r AS ("
+	" SELECT r.id, r.members FROM bw_requests AS r, bw_open_requests AS w"
+	"  WHERE " UNDECIDED "),"
 	"o AS ("
 	" UPDATE bw_orders AS o"
 	"    SET status = " BW_ENDED_STATUS("FAILED") ","
@@ -64,8 +104,7 @@ static BwStatement give_up = {
 	"        completed_quantity = COALESCE(o.completed_quantity, 0),"
 	"        failed_quantity = o.quantity - COALESCE(o.completed_quantity, 0),"
 	"        error_text = format('given up by %s', $3)"
-	"   FROM m WHERE o.id = m.id AND o.status = 'UNKNOWN' AND o.request_id = $2"
-	"    AND EXISTS (SELECT FROM m WHERE m.id = $1)"
+	"   FROM r WHERE " ITS_ORDERS
 	" RETURNING o.id, o.status),"
 	"n AS ("
 	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
@@ -73,26 +112,25 @@ static BwStatement give_up = {
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
 	" SELECT id, status, 'user', format('given up by %s', $3) FROM o),"
-	"w AS ("
-	" DELETE FROM bw_open_requests"
-	"  WHERE request_id = $2 AND EXISTS (SELECT FROM o))"
+	"w AS (DELETE FROM bw_open_requests AS w USING r WHERE w.request_id = r.id)"
 	"UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
-	" WHERE id = $2 AND EXISTS (SELECT FROM o)",
+	"  FROM r WHERE bw_requests.id = r.id",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID}
 };
 
 static BwStatement adopt = {
 	.text =
-	"WITH o AS ("
-	" UPDATE bw_orders SET attention = NULL"
-	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'UNKNOWN', 'user', format('to be adopted: %s', $3) FROM o)"
-	"UPDATE bw_open_requests"
-	"   SET step = 'look_up', adopting = $3, due_at = now(), tries = 0"
-	"  FROM o WHERE request_id = $2",
+	"WITH r AS ("
+	" UPDATE bw_open_requests AS w"
+	"    SET step = 'look_up', adopting = $3, due_at = now(), tries = 0"
+	"   FROM bw_requests AS r WHERE " UNDECIDED
+	" RETURNING r.id, r.members),"
+	"o AS ("
+	" UPDATE bw_orders AS o SET attention = NULL FROM r WHERE " ITS_ORDERS
+	" RETURNING o.id, o.status)"
+	"INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, status, 'user', format('to be adopted: %s', $3) FROM o",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID}
 };
@@ -200,12 +238,25 @@ bw_store_approve(int64 order_id)
 	return bw_store_lock_unsent(order_id) && bw_store_run(&approve, v, NULL) > 0;
 }
 
+/*
+ * In statements of their own, so that the next one sees what whoever had the
+ * locks did.  False: the request is under way, or was closed.
+ */
+static bool
+lock_undecided(int64 request_id)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	bw_store_run(&lock_members, v, NULL);
+	return bw_store_run(&lock_request, v, NULL) > 0;
+}
+
 bool
 bw_store_resend(int64 order_id, int64 request_id)
 {
 	Datum		v[2] = {Int64GetDatum(order_id), Int64GetDatum(request_id)};
 
-	return bw_store_run(&resend, v, NULL) > 0;
+	return lock_undecided(request_id) && bw_store_run(&resend, v, NULL) > 0;
 }
 
 bool
@@ -214,7 +265,7 @@ bw_store_give_up(int64 order_id, int64 request_id, const char *by)
 	Datum		v[3] = {Int64GetDatum(order_id), Int64GetDatum(request_id),
 	CStringGetTextDatum(by)};
 
-	return bw_store_run(&give_up, v, NULL) > 0;
+	return lock_undecided(request_id) && bw_store_run(&give_up, v, NULL) > 0;
 }
 
 bool
@@ -223,7 +274,7 @@ bw_store_adopt(int64 order_id, int64 request_id, const char *bandwidth_order_id)
 	Datum		v[3] = {Int64GetDatum(order_id), Int64GetDatum(request_id),
 	CStringGetTextDatum(bandwidth_order_id)};
 
-	return bw_store_run(&adopt, v, NULL) > 0;
+	return lock_undecided(request_id) && bw_store_run(&adopt, v, NULL) > 0;
 }
 
 bool

@@ -77,6 +77,7 @@ static bool settle_refusal(BwTask *task, const BwRequestRow *request,
 						   BwSettlement *item);
 static const BwReplyErrors *refusal_errors(BwTask *task);
 static void settle_reply(BwTask *task, BwSettlement *item);
+static void keep_first(const BwRequestRow *request, BwSettlement *item);
 
 int
 bw_submit_patience_ms(const BwServer *server)
@@ -403,6 +404,7 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 			item->error_code = NULL;
 			item->error_text = NULL;
 			settle_reply(task, item);
+			keep_first(request, item);
 			return;
 		case BW_OUTCOME_REFUSED:
 		case BW_OUTCOME_UNAUTHORIZED:
@@ -522,4 +524,26 @@ settle_reply(BwTask *task, BwSettlement *item)
 		item->step = "look_up";
 		item->error_text = "the reply names no order";
 	}
+}
+
+/*
+ * While a request was sent again, a look-up may have found its first copy.  Then
+ * there are two orders at Bandwidth, and both are looked after.
+ */
+static void
+keep_first(const BwRequestRow *request, BwSettlement *item)
+{
+	const char **others = palloc(sizeof(char *) * (request->other_count + 1));
+
+	if (request->bandwidth_order_id == NULL || item->bandwidth_order_id == NULL ||
+		strcmp(request->bandwidth_order_id, item->bandwidth_order_id) == 0)
+		return;
+	for (int i = 0; i < request->other_count; i++)
+		others[i] = request->other_order_ids[i];
+	others[request->other_count] = item->bandwidth_order_id;
+	item->other_order_ids = others;
+	item->other_count = request->other_count + 1;
+	item->bandwidth_order_id = request->bandwidth_order_id;
+	item->warning = psprintf("Bandwidth has %d orders for this request",
+							 item->other_count + 1);
 }

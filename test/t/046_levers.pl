@@ -93,5 +93,125 @@ is_declined($disconnect, theirs(9192000113), 'Bandwidth does not know it', 'an o
 my $twin = unknown("bw_order_search(npanxx => '919204', quantity => 2, direct => true)");
 is(sqlstate($node, "SELECT bw_adopt($twin, '$found[3]')"), '23505', 'what another request has');
 
+is(sql("SELECT bw_adopt($twin, 'no-such-order') AND bw_adopt($twin, 'nor-this')"), 't', 'a mistake is put right by another bw_adopt()');
+wait_until(sub { field($twin, 'attention') =~ /^order nor-this/ }, 'of which the last one counts');
+is(sql("SELECT bw_resolve($twin, 'failed')"), 't', 'or by giving it up');
+
+# --- two who decide at the same time ---
+$number = 9192000300;
+foreach my $case ([ 'resend', 'failed' ], [ 'resend', 'resend' ], [ 'resend', 'adopt' ], [ 'failed', 'resend' ], [ 'adopt', 'resend' ], [ 'adopt', 'failed' ])
+{
+	my $id = unknown('bw_order(ARRAY[\'' . ++$number . "'])");
+	my ($said, $verdict) = two_decide($id, @$case);
+	my ($first, $second) = @$case;
+	my $name = "$first, and then $second";
+
+	is($said, 't', "$name: the first one decides");
+	# what is committed first may be done before the second one is let in
+	if ("@$case" =~ /^resend/ && $second ne 'resend' && $verdict eq 't')
+	{
+		is(posts_for($number), 1, "$name: the second one was in time, and nothing was sent");
+	}
+	elsif ("@$case" =~ /^resend/)
+	{
+		wait_for_status($node, $id, 'COMPLETE');
+		is(posts_for($number), 2, "$name: it was sent again, once");
+	}
+	else
+	{
+		is($verdict, $second eq 'failed' ? 't' : 'f', "$name: the second one");
+		is(posts_for($number), 1, "$name: nothing was sent");
+	}
+	is(sql("SELECT CASE WHEN o.is_final THEN 'closed' ELSE 'open' END = CASE r.state WHEN 'closed' THEN r.state ELSE 'open' END
+		FROM bw_orders AS o JOIN bw_requests AS r ON r.id = o.request_id WHERE o.id = $id"), 't', "$name: order and request agree");
+	is(bought($number), field($id, "CASE status WHEN 'COMPLETE' THEN 1 ELSE 0 END"), "$name: the row says what was bought");
+	sql("SELECT bw_resolve(id, 'failed') FROM bw_orders WHERE status = 'UNKNOWN'");
+}
+
+# --- sent again by the worker, while somebody waits to give it up ---
+$id = unknown('bw_order(ARRAY[\'' . ++$number . "'])");
+my $holder = $node->background_psql('postgres');
+my $waiter = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT FROM bw_orders WHERE id = $id FOR NO KEY UPDATE");
+ask($waiter, $id, "bw_resolve($id, 'failed')");
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 3000, count => 1);
+sql("UPDATE bw_open_requests SET step = 'resend' WHERE request_id = " . field($id, 'request_id') . "; SELECT bw_recheck($id)");
+wait_until(sub { posts_for($number) == 2 }, 'it is sent');
+$holder->query_safe('COMMIT');
+is(verdict($id), 'f', 'then it is too late');
+wait_for_status($node, $id, 'COMPLETE');
+is(bought($number), 1, 'and the order has what was bought');
+$holder->quit;
+$waiter->quit;
+
+# --- while it is being sent again ---
+$id = unknown('bw_order(ARRAY[\'' . ++$number . "'])");
+my $copy = theirs(9192000210);
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 3000, count => 1);
+is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'sent again');
+wait_until(sub { sql("SELECT step FROM bw_open_requests WHERE request_id = " . field($id, 'request_id')) eq 'sent' }, 'it is on its way');
+sql("UPDATE bw_orders SET attention = 'a mark' WHERE id = $id");
+is(sql("SELECT concat_ws(' ', bw_resolve($id, 'resend'), bw_resolve($id, 'failed'), bw_adopt($id, '$copy'))"), 'f f f', 'meanwhile nothing can be decided');
+is(field($id, "status || ' ' || attention"), 'UNKNOWN a mark', 'and nothing is changed');
+wait_for_status($node, $id, 'COMPLETE');
+like(events($id), qr/^SENDING, UNKNOWN[^,]*, UNKNOWN to be sent again, (RECEIVED, )?COMPLETE$/, 'its events tell what was done');
+isnt(field($id, 'bandwidth_order_id'), $copy, 'the order is the one that was sent');
+is(posts_for($number), 2, 'once');
+
+# --- once an order at Bandwidth is its own ---
+$id = unknown('bw_order(ARRAY[\'' . ++$number . "'])");
+$sandbox->fault(class => 'HISTORY', kind => 'status', status => 503);
+is(sql("SELECT bw_adopt($id, '" . theirs($number) . "')"), 't', 'to be adopted');
+is(sql("SELECT bw_resolve($id, 'resend')"), 'f', 'what is to be adopted is not sent again');
+like(sql("SELECT waiting_for FROM bw_open_orders WHERE id = $id"), qr/^a look at order \S+, which bw_adopt\(\) named, at /, 'and says what it waits for');
+$sandbox->clear_faults;
+sql("SELECT bw_recheck($id)");
+wait_for_status($node, $id, 'COMPLETE');
+is(sql("SELECT concat_ws(' ', bw_resolve($id, 'resend'), bw_resolve($id, 'failed'), bw_adopt($id, 'x'))"), 'f f f', 'nor is one that has ended');
+
 $node->stop;
 done_testing();
+
+sub posts_for
+{
+	my ($tn) = @_;
+
+	return scalar grep { $_->{body} =~ /<TelephoneNumber>$tn</ } $sandbox->journal(class => 'ORDER', method => 'POST');
+}
+
+# The second one comes while the first one's transaction is open; what both say.
+sub two_decide
+{
+	my ($id, $first, $second) = @_;
+	my %call = (resend => "bw_resolve($id, 'resend')", failed => "bw_resolve($id, 'failed')", adopt => "bw_adopt($id, 'no-such-order')");
+	my $a = $node->background_psql('postgres');
+	my $b = $node->background_psql('postgres');
+	my ($said, $verdict);
+
+	$said = $a->query_safe("BEGIN; SELECT $call{$first}");
+	ask($b, $id, $call{$second});
+	$a->query_safe('COMMIT');
+	$verdict = verdict($id);
+	$a->quit;
+	$b->quit;
+	return ($said, $verdict);
+}
+
+# A call in another session, which has to wait; and what it says in the end.
+sub ask
+{
+	my ($session, $id, $call) = @_;
+
+	sql('CREATE TABLE IF NOT EXISTS verdicts (id bigint, verdict boolean)');
+	$session->query_until(qr/asked/, "\\echo asked\nINSERT INTO verdicts SELECT $id, $call;\n");
+	wait_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'INTO verdicts'}) }, "$call waits");
+	return;
+}
+
+sub verdict
+{
+	my ($id) = @_;
+
+	wait_until(sub { sql("SELECT count(*) FROM verdicts WHERE id = $id") }, 'until the other one is done');
+	return sql("SELECT verdict FROM verdicts WHERE id = $id");
+}
