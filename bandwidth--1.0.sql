@@ -409,7 +409,7 @@ CREATE TABLE bw_open_requests (
     adopting text,
     CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),
     CONSTRAINT bw_open_requests_step_check
-        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'detail', 'close'))
+        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'detail', 'lost', 'close'))
 ) WITH (fillfactor = 70);
 CREATE INDEX bw_open_requests_due_at_idx ON bw_open_requests (due_at);
 -- An order at Bandwidth is one request's, also where two sessions name it.

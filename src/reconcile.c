@@ -12,6 +12,8 @@
  *	resend	several look-ups found nothing: send the same request again
  *	poll	ask for the order itself until it is final
  *	detail	the same, where the list of orders did not tell enough
+ *	lost	the same, and Bandwidth did not know it the last time: a person may
+ *			decide
  *	close	tell Bandwidth to end a back order
  *
  * src/reconcile.c
@@ -350,7 +352,7 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 		*unknown = lappend(*unknown, unconstify(BwRequestRow *, request));
 	else if (strcmp(request->step, "resend") == 0)
 		resend(work, lap, request);
-	else if (strcmp(request->step, "close") == 0)
+	else if (strcmp(request->step, "close") == 0 && request->bandwidth_order_id != NULL)
 		close_order(work, lap, request);
 	else
 	{
@@ -771,9 +773,9 @@ conclude(BwWork *work, BwTask *task, BwSettlement *item)
 	{
 		/* Bandwidth gave us this id, and now does not know it. */
 		item->status = BW_ORDER_RECEIVED;
-		item->step = "poll";
+		item->step = "lost";
 		item->due_at = next_question(work, item->request);
-		item->attention = "Bandwidth does not know this order any more";
+		item->attention = "Bandwidth does not know this order any more: decide with bw_resolve() or bw_adopt()";
 		return bw_inquiry_is_complete(task);
 	}
 	/* "None" is old news of a request that was sent, or is to be, since then. */

@@ -63,29 +63,46 @@ static BwStatement lock_request = {
 };
 
 /*
- * What the levers change has the order in $1, whose outcome is unknown, and is
- * known to Bandwidth by no id; $2 is the request, "r", and its work "w".
+ * What the levers change has the order in $1.  Either its outcome is unknown, and
+ * no order at Bandwidth is known to be its own, or that one is lost: Bandwidth
+ * does not know it any more.  $2 is the request, "r", and its work "w".
  */
 #define UNDECIDED \
 	"w.request_id = $2 AND r.id = $2 AND w.step <> 'sent'" \
-	" AND r.bandwidth_order_id IS NULL" \
+	" AND (r.bandwidth_order_id IS NULL OR w.step = 'lost')" \
 	" AND EXISTS (SELECT FROM bw_orders AS x" \
 	"              WHERE x.id = $1 AND x.request_id = r.id" \
-	"                AND x.status = 'UNKNOWN')"
+	"                AND NOT x.is_final" \
+	"                AND (x.status = 'UNKNOWN' OR w.step = 'lost'))"
 
 /* Its orders, all of which share what is decided. */
 #define ITS_ORDERS \
 	"o.id = ANY (r.members) AND o.request_id = r.id AND NOT o.is_final"
 
+/* It may turn up again, so it stays a candidate. */
+#define WITH_LOST \
+	"CASE WHEN r.bandwidth_order_id IS NULL THEN w.candidates" \
+	"     ELSE w.candidates || r.bandwidth_order_id END "
+
+/* The request, "r", and its orders have no order at Bandwidth any more. */
+#define UNBIND \
+	"u AS (" \
+	" UPDATE bw_requests SET bandwidth_order_id = NULL, state = 'unknown'" \
+	"   FROM r WHERE bw_requests.id = r.id AND bandwidth_order_id IS NOT NULL)," \
+	"o AS (" \
+	" UPDATE bw_orders AS o SET status = 'UNKNOWN', attention = NULL," \
+	"        bandwidth_order_id = NULL" \
+	"   FROM r WHERE " ITS_ORDERS \
+	" RETURNING o.id, o.status)"
+
 static BwStatement resend = {
 	.text =
 	"WITH r AS ("
-	" UPDATE bw_open_requests AS w SET step = 'resend', due_at = now(), tries = 0"
+	" UPDATE bw_open_requests AS w SET step = 'resend', due_at = now(), tries = 0,"
+	"        candidates = " WITH_LOST
 	"   FROM bw_requests AS r WHERE " UNDECIDED " AND w.adopting IS NULL"
 	" RETURNING r.id, r.members),"
-	"o AS ("
-	" UPDATE bw_orders AS o SET attention = NULL FROM r WHERE " ITS_ORDERS
-	" RETURNING o.id, o.status)"
+	UNBIND
 	"INSERT INTO bw_order_events (order_id, status, source, detail)"
 	" SELECT id, status, 'user', 'to be sent again' FROM o",
 	.nargs = 2,
@@ -123,12 +140,11 @@ static BwStatement adopt = {
 	.text =
 	"WITH r AS ("
 	" UPDATE bw_open_requests AS w"
-	"    SET step = 'look_up', adopting = $3, due_at = now(), tries = 0"
+	"    SET step = 'look_up', adopting = $3, due_at = now(), tries = 0,"
+	"        candidates = " WITH_LOST
 	"   FROM bw_requests AS r WHERE " UNDECIDED
 	" RETURNING r.id, r.members),"
-	"o AS ("
-	" UPDATE bw_orders AS o SET attention = NULL FROM r WHERE " ITS_ORDERS
-	" RETURNING o.id, o.status)"
+	UNBIND
 	"INSERT INTO bw_order_events (order_id, status, source, detail)"
 	" SELECT id, status, 'user', format('to be adopted: %s', $3) FROM o",
 	.nargs = 3,

@@ -5,8 +5,8 @@
  *
  * Each returns whether the order was in the state that it is for.  An order of
  * unknown outcome is not while its request is being sent again, nor once an order
- * at Bandwidth is known to be its own.  Orders that share a request share what is
- * decided.
+ * at Bandwidth is known to be its own, unless Bandwidth does not know that one any
+ * more.  Orders that share a request share what is decided.
  *
  * src/store_operator.h
  *-------------------------------------------------------------------------
@@ -26,13 +26,13 @@ extern void bw_store_take_over(bool discard, const char *by);
 extern bool bw_store_approve(int64 order_id);
 
 /*
- * UNKNOWN: send its request again (not while one is to be adopted), or call it
- * FAILED.
+ * UNKNOWN or lost: send its request again (not while one is to be adopted), or
+ * call it FAILED.
  */
 extern bool bw_store_resend(int64 order_id, int64 request_id);
 extern bool bw_store_give_up(int64 order_id, int64 request_id, const char *by);
 
-/* UNKNOWN: it is that order at Bandwidth, if that asks for the same. */
+/* UNKNOWN or lost: it is that order at Bandwidth, if that asks for the same. */
 extern bool bw_store_adopt(int64 order_id, int64 request_id,
 						   const char *bandwidth_order_id);
 

@@ -244,6 +244,7 @@ static BwStatement add_numbers = {
 	TEXTARRAYOID}
 };
 
+/* One that a person closed meanwhile stays closed. */
 static BwStatement change_requests = {
 	.text =
 	"WITH c AS ("
@@ -255,11 +256,12 @@ static BwStatement change_requests = {
 	"        refused_code, refused_text, executed)),"
 	"r AS ("
 	" UPDATE bw_requests AS r"
-	"    SET state = c.state,"
+	"    SET state = CASE WHEN r.state = 'closed' THEN r.state ELSE c.state END,"
 	"        attempts = CASE WHEN c.not_executed THEN r.attempts - 1"
 	"                   ELSE r.attempts END,"
 	"        bandwidth_order_id = COALESCE(c.bandwidth_order_id, r.bandwidth_order_id),"
-	"        closed_at = CASE WHEN c.state = 'closed' THEN clock_timestamp() END"
+	"        closed_at = CASE WHEN r.state = 'closed' THEN r.closed_at"
+	"                    WHEN c.state = 'closed' THEN clock_timestamp() END"
 	"   FROM c WHERE r.id = c.request_id),"
 	"w AS ("
 	" UPDATE bw_open_requests AS w"

@@ -64,7 +64,7 @@ my $right = theirs($number);
 is(sql("SELECT bw_adopt($id, '$right')"), 't', 'the same number, by another CustomerOrderId: bw_adopt');
 wait_for_status($node, $id, 'COMPLETE');
 is(field($id, "bandwidth_order_id || ' ' || (attention IS NULL)"), "$right true", 'is the order');
-like(events($id), qr/^SENDING, UNKNOWN[^,]*, UNKNOWN to be adopted: $other, UNKNOWN to be adopted: [^,]+, UNKNOWN to be adopted: $right, COMPLETE$/, 'as its events tell');
+like(events($id), qr/^SENDING, UNKNOWN[^,]*, UNKNOWN to be adopted: $other, UNKNOWN to be adopted: [^,]+, UNKNOWN to be adopted: $right, (RECEIVED, )?COMPLETE$/, 'as its events tell');
 
 my $direct = unknown("bw_order_search(npanxx => '919204', quantity => 2, direct => true)");
 is_declined($direct, theirs(9192050512, 9192050513), '.*order type.*', 'an order of numbers for a direct one');
@@ -169,8 +169,59 @@ sql("SELECT bw_recheck($id)");
 wait_for_status($node, $id, 'COMPLETE');
 is(sql("SELECT concat_ws(' ', bw_resolve($id, 'resend'), bw_resolve($id, 'failed'), bw_adopt($id, 'x'))"), 'f f f', 'nor is one that has ended');
 
+# --- what is no id ---
+$id = unknown('bw_order(ARRAY[\'' . ++$number . "'])");
+is(sqlstate($node, "SELECT bw_adopt($id, '$_')"), '22023', "no order id: \"$_\"") foreach '', ' ', 'a b', '../sites', 'x?y', 'a' x 64;
+is_declined($id, 'nonsense', 'Bandwidth does not know it', 'no order');
+is_declined($id, 'N0n-sens_e', 'Bandwidth does not know it', 'nor this');
+is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'and then it is sent again');
+wait_for_status($node, $id, 'COMPLETE');
+
+# --- Bandwidth does not know an order that it took ---
+$sandbox->config(order_delay_ms => 600000);
+my %lost = map { $_ => order_id($node, ++$number, "name => '$_'") } qw(failed resend mistake adopt back);
+wait_for_status($node, $_, 'RECEIVED') foreach values %lost;
+$sandbox->fault(class => 'HISTORY', kind => 'status', status => 404, path => '/orders/' . field($lost{back}, 'bandwidth_order_id'));
+wait_for_attention($lost{back});
+$sandbox->clear_faults;
+sql("SELECT bw_recheck($lost{back})");
+wait_until(sub { field($lost{back}, 'attention') eq '' }, 'it knows it again');
+is(sql("SELECT concat_ws(' ', bw_resolve($lost{back}, 'resend'), bw_resolve($lost{back}, 'failed'), bw_adopt($lost{back}, 'x'))"), 'f f f', 'and there is nothing to decide');
+is(status_of($node, $lost{back}), 'RECEIVED', 'nor decided');
+
+# as if nobody had ever ordered
+$sandbox->reset;
+$sandbox->config(order_delay_ms => 50);
+foreach my $id (values %lost)
+{
+	sql("SELECT bw_recheck($id)");
+	wait_for_attention($id);
+	is(status_of($node, $id), 'RECEIVED', 'it stays RECEIVED');
+}
+is(sql("SELECT bw_resolve($lost{failed}, 'failed')"), 't', 'it is given up');
+is(field($lost{failed}, "status || ' ' || (attention IS NULL)"), 'FAILED true', 'and FAILED');
+is(sql("SELECT bw_resolve($lost{resend}, 'resend')"), 't', 'it is sent again');
+wait_for_status($node, $lost{resend}, 'COMPLETE');
+like(events($lost{resend}), qr/^SENDING, RECEIVED, UNKNOWN to be sent again, (RECEIVED, )?COMPLETE$/, 'as its events tell');
+is_declined($lost{mistake}, theirs(9192050514), '.*TelephoneNumberList.*', 'lost, and other numbers');
+is(sql("SELECT bw_resolve($lost{mistake}, 'failed')"), 't', 'then it is given up');
+my ($mine) = numbers($lost{adopt}) =~ /^(\d+)/;
+my $new = theirs($mine);
+is(sql("SELECT bw_adopt($lost{adopt}, '$new')"), 't', 'another one is named');
+wait_for_status($node, $lost{adopt}, 'COMPLETE');
+is(field($lost{adopt}, 'bandwidth_order_id'), $new, 'and is the order');
+is(sql("SELECT bandwidth_order_id FROM bw_requests WHERE id = " . field($lost{adopt}, 'request_id')), $new, 'also of the request');
+
 $node->stop;
 done_testing();
+
+sub wait_for_attention
+{
+	my ($id) = @_;
+
+	wait_until(sub { field($id, 'attention') eq 'Bandwidth does not know this order any more: decide with bw_resolve() or bw_adopt()' }, "order $id is lost");
+	return;
+}
 
 sub posts_for
 {
