@@ -318,6 +318,7 @@ CREATE TABLE bw_held (
     quantity integer NOT NULL,
     reason text NOT NULL,
     due_at timestamptz,
+    approved boolean NOT NULL DEFAULT false,
     CONSTRAINT bw_held_pkey PRIMARY KEY (order_id),
     CONSTRAINT bw_held_reason_check
         CHECK (reason IN ('approval', 'day limit', 'disconnects per day', 'release_after')),
