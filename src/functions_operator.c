@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(bw_take_over);
 #define BANDWIDTH_ID_MAX 63
 
 static BwOrderRow *operators_order(int64 id, Oid role);
+static void check_ownership(const BwOrderRow *order, Oid role);
 static void check_bandwidth_id(const char *id);
 
 /*
@@ -93,7 +94,25 @@ operators_order(int64 id, Oid role)
 
 	if (server != NULL)
 		bw_config_check_usage(server, role);
+	else
+		check_ownership(order, role);
 	return order;
+}
+
+/* Without a server nobody has its USAGE: who ordered decides, or who may all. */
+static void
+check_ownership(const BwOrderRow *order, Oid role)
+{
+	Oid			orderer = get_role_oid(order->ordered_by, true);
+
+	if (bw_store_owns_extension(role) ||
+		(OidIsValid(orderer) && has_privs_of_role(role, orderer)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for order " INT64_FORMAT, order->id),
+			 errdetail("Its foreign server \"%s\" does not exist any more.", order->server),
+			 errhint("The role that ordered, or the owner of the extension, can call the function.")));
 }
 
 /* bw_approve(id): an order that waits for approval goes out. */
