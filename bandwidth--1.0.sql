@@ -318,6 +318,7 @@ CREATE TABLE bw_held (
     quantity integer NOT NULL,
     reason text NOT NULL,
     due_at timestamptz,
+    approved boolean NOT NULL DEFAULT false,
     CONSTRAINT bw_held_pkey PRIMARY KEY (order_id),
     CONSTRAINT bw_held_reason_check
         CHECK (reason IN ('approval', 'day limit', 'disconnects per day', 'release_after')),
@@ -406,11 +407,15 @@ CREATE TABLE bw_open_requests (
     checked_numbers text[] NOT NULL DEFAULT '{}',
     refused_code text,
     refused_text text,
+    adopting text,
     CONSTRAINT bw_open_requests_pkey PRIMARY KEY (request_id),
     CONSTRAINT bw_open_requests_step_check
-        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'detail', 'close'))
+        CHECK (step IN ('sent', 'look_up', 'resend', 'poll', 'detail', 'lost', 'close'))
 ) WITH (fillfactor = 70);
 CREATE INDEX bw_open_requests_due_at_idx ON bw_open_requests (due_at);
+-- An order at Bandwidth is one request's, also where two sessions name it.
+CREATE UNIQUE INDEX bw_open_requests_adopting_key ON bw_open_requests (adopting)
+ WHERE adopting IS NOT NULL;
 COMMENT ON TABLE bw_open_requests
 IS 'internal: requests that are under way, and when to look at each again';
 REVOKE ALL ON bw_open_requests FROM PUBLIC;
@@ -1390,7 +1395,9 @@ BEGIN ATOMIC
                 WHEN 'SENDING' THEN 'the reply to its request'
                     || COALESCE(', until ' || pg_catalog.date_trunc('second', w.due_at), '')
                 WHEN 'UNKNOWN' THEN
-                    CASE w.step WHEN 'resend' THEN 'its request to be sent again'
+                    CASE WHEN w.step = 'resend' THEN 'its request to be sent again'
+                         WHEN w.adopting IS NOT NULL THEN
+                             pg_catalog.format('a look at order %s, which bw_adopt() named,', w.adopting)
                          ELSE 'a look-up' END
                     || COALESCE(' at ' || pg_catalog.date_trunc('second', w.due_at), '')
                     || ': the reply to its request was lost'

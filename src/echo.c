@@ -55,6 +55,9 @@ static const EchoedFlag flags[] = {
 static bool is_echo(const BwOrderReply *echo);
 static void compare_texts(StringInfo found, const BwOrderReply *sent,
 						  const BwOrderReply *echo);
+static void compare_criteria(StringInfo found, const BwOrderReply *sent,
+							 const BwOrderReply *echo);
+static bool says_enough(const BwOrderReply *sent, const BwOrderReply *found);
 static void compare_flags(StringInfo found, const BwOrderReply *sent,
 						  const BwOrderReply *echo);
 static void compare_numbers(StringInfo found, const BwTexts *sent,
@@ -84,6 +87,55 @@ bw_echo_difference(const char *sent, const BwOrderReply *echo)
 	bw_xml_free_order(order);
 	return found.len == 0 ? NULL
 		: psprintf("Bandwidth understood the order otherwise: %s", found.data);
+}
+
+char *
+bw_echo_other_order(const char *sent, const BwOrderReply *found)
+{
+	BwXmlProblem problem;
+	BwOrderReply *order = bw_xml_decode_order(sent, strlen(sent), &problem);
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (order == NULL)
+		appendStringInfoString(&text, "ours cannot be read");
+	else
+	{
+		compare_criteria(&text, order, found);
+		compare_numbers(&text, &order->requested, &found->requested);
+		if (text.len == 0 && !says_enough(order, found))
+			appendStringInfoString(&text, "it does not say what it asks for");
+	}
+	bw_xml_free_order(order);
+	return text.len == 0 ? NULL : text.data;
+}
+
+/* What both say, and say differently. */
+static void
+compare_criteria(StringInfo found, const BwOrderReply *sent, const BwOrderReply *echo)
+{
+	for (int i = 0; i < (int) lengthof(texts); i++)
+	{
+		const char *a = *(char *const *) ((const char *) sent + texts[i].offset);
+		const char *b = *(char *const *) ((const char *) echo + texts[i].offset);
+
+		if (texts[i].criterion && a != NULL && b != NULL && pg_strcasecmp(a, b) != 0)
+			add(found, texts[i].name, a, b);
+	}
+	if (sent->quantity >= 0 && echo->quantity >= 0 && sent->quantity != echo->quantity)
+		add(found, "Quantity", psprintf(INT64_FORMAT, (int64) sent->quantity),
+			psprintf(INT64_FORMAT, (int64) echo->quantity));
+}
+
+/* Is it told by what it asks for, or else by whose it is? */
+static bool
+says_enough(const BwOrderReply *sent, const BwOrderReply *found)
+{
+	if (found->customer_order_id != NULL && sent->customer_order_id != NULL &&
+		strcmp(found->customer_order_id, sent->customer_order_id) == 0)
+		return true;
+	return sent->requested.count > 0 ? found->requested.count > 0
+		: found->type != NULL && found->quantity >= 0;
 }
 
 /* Some replies hold nothing but the order's id. */

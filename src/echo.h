@@ -24,4 +24,11 @@
  */
 extern char *bw_echo_difference(const char *sent, const BwOrderReply *echo);
 
+/*
+ * Why an order at Bandwidth is not the one that "sent" asks for: another type,
+ * other numbers, criteria or quantity.  What it leaves out is believed of an
+ * order that carries our CustomerOrderId, and of no other.  As above.
+ */
+extern char *bw_echo_other_order(const char *sent, const BwOrderReply *found);
+
 #endif							/* BW_ECHO_H */

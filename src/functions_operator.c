@@ -33,7 +33,12 @@ PG_FUNCTION_INFO_V1(bw_adopt);
 PG_FUNCTION_INFO_V1(bw_close_order);
 PG_FUNCTION_INFO_V1(bw_take_over);
 
+/* Longer than any id that Bandwidth gives: they are UUIDs. */
+#define BANDWIDTH_ID_MAX 63
+
 static BwOrderRow *operators_order(int64 id, Oid role);
+static void check_ownership(const BwOrderRow *order, Oid role);
+static void check_bandwidth_id(const char *id);
 
 /*
  * bw_pause(server, reason): no claim starts after this commits.  What was
@@ -89,7 +94,25 @@ operators_order(int64 id, Oid role)
 
 	if (server != NULL)
 		bw_config_check_usage(server, role);
+	else
+		check_ownership(order, role);
 	return order;
+}
+
+/* Without a server nobody has its USAGE: who ordered decides, or who may all. */
+static void
+check_ownership(const BwOrderRow *order, Oid role)
+{
+	Oid			orderer = get_role_oid(order->ordered_by, true);
+
+	if (bw_store_owns_extension(role) ||
+		(OidIsValid(orderer) && has_privs_of_role(role, orderer)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for order " INT64_FORMAT, order->id),
+			 errdetail("Its foreign server \"%s\" does not exist any more.", order->server),
+			 errhint("The role that ordered, or the owner of the extension, can call the function.")));
 }
 
 /* bw_approve(id): an order that waits for approval goes out. */
@@ -109,8 +132,9 @@ bw_approve(PG_FUNCTION_ARGS)
 }
 
 /*
- * bw_resolve(id, action): an order of unknown outcome is sent again ("resend")
- * or given up ("failed").  The operator has looked at Bandwidth's dashboard.
+ * bw_resolve(id, action): an order of unknown outcome, or one that Bandwidth does
+ * not know any more, is sent again ("resend") or given up ("failed").  The
+ * operator has looked at Bandwidth's dashboard.
  */
 Datum
 bw_resolve(PG_FUNCTION_ARGS)
@@ -149,7 +173,7 @@ bw_adopt(PG_FUNCTION_ARGS)
 	bool		done;
 
 	PreventCommandIfReadOnly("bw_adopt()");
-	bw_api_check_id(bandwidth_order_id);
+	check_bandwidth_id(bandwidth_order_id);
 	bw_store_enter(&scope);
 	order = operators_order(PG_GETARG_INT64(0), role);
 	if (bw_store_is_bound(bandwidth_order_id, order->request_id))
@@ -161,6 +185,21 @@ bw_adopt(PG_FUNCTION_ARGS)
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
 	PG_RETURN_BOOL(done);
+}
+
+/* It becomes part of a path: "" would be the list of all orders. */
+static void
+check_bandwidth_id(const char *id)
+{
+	size_t		len = strlen(id);
+
+	if (len == 0 || len > BANDWIDTH_ID_MAX ||
+		strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid id: \"%s\"", id),
+				 errhint("Give the order's id as Bandwidth shows it: at most %d letters, digits, \"-\" and \"_\".",
+						 BANDWIDTH_ID_MAX)));
 }
 
 /*

@@ -14,6 +14,7 @@
 
 #include "utils/timestamp.h"
 
+#include "echo.h"
 #include "inquiry.h"
 #include "registry.h"
 #include "request.h"
@@ -50,6 +51,8 @@ struct BwInquiry
 	BwFound		found[FOUND_MAX];
 	int			found_count;
 	BwFound    *asking;			/* ASK_ORDER */
+	char	   *sent;			/* what the request was sent as; NULL: not
+								 * needed */
 	char	  **numbers;		/* asked for by the request */
 	bool	   *number_done;	/* need not be asked about any more */
 	int			number_count;
@@ -72,13 +75,14 @@ static void take_list(BwTask *task);
 static bool take_list_row(BwTask *task, const BwRow *row);
 static bool is_unknown_order(const BwOutcome *outcome);
 static void take_order(BwTask *task);
+static char *difference(BwTask *task, const BwOrderReply *reply);
 static void take_number(BwTask *task);
 static bool matches(const BwInquiry *inquiry, const BwFound *found);
 static bool same_numbers(const BwInquiry *inquiry, const BwTexts *requested);
 
 BwTask *
 bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
-				  char **numbers, int number_count)
+				  char **numbers, int number_count, const char *sent)
 {
 	BwTask	   *task = bw_task_create(work, BW_TASK_INQUIRY, request->id);
 	BwInquiry  *inquiry = MemoryContextAllocZero(task->cxt, sizeof(BwInquiry));
@@ -100,6 +104,11 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 		for (int j = 0; j < request->checked_count; j++)
 			if (strcmp(numbers[i], request->checked_numbers[j]) == 0)
 				inquiry->number_done[i] = true;
+	}
+	if (request->adopting != NULL)
+	{
+		inquiry->sent = pstrdup(sent);
+		add_found(task, request->adopting, false)->named = true;
 	}
 	if (request->bandwidth_order_id != NULL)
 		add_found(task, request->bandwidth_order_id, true);
@@ -429,12 +438,33 @@ take_order(BwTask *task)
 		found->gone = true;
 		return;
 	}
+	/* What a person named may be no id at all. */
+	if (found->named && outcome->kind == BW_OUTCOME_REFUSED)
+	{
+		found->difference = MemoryContextStrdup(task->cxt, outcome->code);
+		return;
+	}
 	if (outcome->kind == BW_OUTCOME_DONE)
 		found->reply = bw_xml_decode_order(http->body, http->body_len, &problem);
 	if (found->reply == NULL || found->reply->status == NULL)
+	{
 		inquiry->inconclusive = true;
-	else if (found->created == DT_NOBEGIN)
+		return;
+	}
+	if (found->created == DT_NOBEGIN)
 		found->created = bw_api_our_time(found->reply->created, http);
+	if (found->named)
+		found->difference = difference(task, found->reply);
+}
+
+/* Text of the task's, as the answer itself. */
+static char *
+difference(BwTask *task, const BwOrderReply *reply)
+{
+	const BwInquiry *inquiry = task->detail;
+	char	   *text = bw_echo_other_order(inquiry->sent, reply);
+
+	return text == NULL ? NULL : MemoryContextStrdup(task->cxt, text);
 }
 
 /* Who put the number into service?  Nobody of ours: nothing to add. */
@@ -484,7 +514,7 @@ bw_inquiry_progress(const BwTask *task, BwProgress *learnt)
 	{
 		const BwFound *found = &inquiry->found[i];
 
-		if (found->bound)
+		if (found->bound || found->named)
 			continue;
 		if (found->gone || (found->reply != NULL && !matches(inquiry, found)))
 			learnt->others[learnt->other_count++] = found->id;
@@ -518,9 +548,21 @@ bw_inquiry_matches(const BwTask *task, int *count)
 	return found;
 }
 
+const BwFound *
+bw_inquiry_named(const BwTask *task)
+{
+	const BwInquiry *inquiry = task->detail;
+
+	for (int i = 0; i < inquiry->found_count; i++)
+		if (inquiry->found[i].named)
+			return &inquiry->found[i];
+	return NULL;
+}
+
 /*
  * Ours are orders that were made after our first attempt, carry our
- * CustomerOrderId and ask for what we asked for.
+ * CustomerOrderId and ask for what we asked for.  A person who names one may
+ * know of an earlier one, or of one with another CustomerOrderId.
  */
 static bool
 matches(const BwInquiry *inquiry, const BwFound *found)
@@ -530,6 +572,8 @@ matches(const BwInquiry *inquiry, const BwFound *found)
 
 	if (found->bound)
 		return true;
+	if (found->named)
+		return found->difference == NULL;
 	if (reply->customer_order_id == NULL ||
 		strcmp(reply->customer_order_id, request->customer_order_id) != 0)
 		return false;

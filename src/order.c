@@ -30,7 +30,8 @@
  * executed.  UNKNOWN never does: its request may have bought something, and
  * whatever is sent for it is that same request again.  RECEIVED goes back
  * when a number was taken and another one may be tried; if none is to be had,
- * the order then ends with what it got.  A callback may overtake the reply, hence
+ * the order then ends with what it got.  That it goes back to UNKNOWN, as does
+ * BACKORDERED, is a person's decision alone, see store_operator.c.  A callback may overtake the reply, hence
  * every state of Bandwidth's right from SENDING.
  */
 static const unsigned int order_moves[BW_ORDER_STATUS_COUNT] = {

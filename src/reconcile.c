@@ -7,10 +7,13 @@
  * when.  Nothing depends on having seen an event; each lap can be repeated.
  *
  *	sent	the POST was under way and its outcome was never recorded: unknown
- *	look_up	ask for orders that carry our CustomerOrderId
+ *	look_up	ask for orders that carry our CustomerOrderId, and for the one
+ *			that bw_adopt() named
  *	resend	several look-ups found nothing: send the same request again
  *	poll	ask for the order itself until it is final
  *	detail	the same, where the list of orders did not tell enough
+ *	lost	the same, and Bandwidth did not know it the last time: a person may
+ *			decide
  *	close	tell Bandwidth to end a back order
  *
  * src/reconcile.c
@@ -118,6 +121,8 @@ static bool may_end(const BwSettlement *item);
 static TimestampTz copies_known_at(const BwRequestRow *request);
 static TimestampTz ask_anew(const BwRequestRow *request);
 static bool conclude(BwWork *work, BwTask *task, BwSettlement *item);
+static bool is_stale(const BwTask *task, const BwRequestRow *request);
+static void decline(const BwFound *named, BwSettlement *item);
 static BwFound **unbound(const BwRequestRow *request, BwFound **found, int *count);
 static int	compare_created(const void *a, const void *b);
 static void adopt(BwWork *work, BwFound **found, int count, BwSettlement *item);
@@ -347,7 +352,7 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 		*unknown = lappend(*unknown, unconstify(BwRequestRow *, request));
 	else if (strcmp(request->step, "resend") == 0)
 		resend(work, lap, request);
-	else if (strcmp(request->step, "close") == 0)
+	else if (strcmp(request->step, "close") == 0 && request->bandwidth_order_id != NULL)
 		close_order(work, lap, request);
 	else
 	{
@@ -489,12 +494,14 @@ make_inquiry(BwWork *work, void *arg)
 {
 	Making	   *making = arg;
 	const BwRequestRow *request = making->request;
+	char	   *sent = request->adopting != NULL ? bw_submit_body(request) : NULL;
 	char	  **numbers = NULL;
 	int			count = 0;
 
 	if (making->look_up || request->attempts > 1)
 		numbers = bw_store_request_numbers(request->id, &count);
-	making->task = bw_inquiry_create(work, request, making->look_up, numbers, count);
+	making->task = bw_inquiry_create(work, request, making->look_up, numbers,
+									 count, sent);
 }
 
 /* Is its server still there, and for the account that the request was sent to? */
@@ -749,22 +756,57 @@ conclude(BwWork *work, BwTask *task, BwSettlement *item)
 	int			count;
 	BwFound   **found = bw_inquiry_matches(task, &count);
 
+	if (is_stale(task, item->request))
+		return false;
 	found = unbound(item->request, found, &count);
 	if (count > 0 && bw_inquiry_is_complete(task))
 	{
 		adopt(work, found, count, item);
 		return true;
 	}
+	if (item->request->adopting != NULL)
+	{
+		decline(bw_inquiry_named(task), item);
+		return bw_inquiry_is_complete(task);
+	}
 	if (item->request->bandwidth_order_id != NULL)
 	{
 		/* Bandwidth gave us this id, and now does not know it. */
 		item->status = BW_ORDER_RECEIVED;
-		item->step = "poll";
+		item->step = "lost";
 		item->due_at = next_question(work, item->request);
-		item->attention = "Bandwidth does not know this order any more";
+		item->attention = "Bandwidth does not know this order any more: decide with bw_resolve() or bw_adopt()";
 		return bw_inquiry_is_complete(task);
 	}
-	return bw_inquiry_found_nothing(task) && nothing_found(item->request, item);
+	/* "None" is old news of a request that was sent, or is to be, since then. */
+	return strcmp(item->request->step, "look_up") == 0 &&
+		bw_inquiry_found_nothing(task) && nothing_found(item->request, item);
+}
+
+/* Was another order named since it was asked about, or none any more? */
+static bool
+is_stale(const BwTask *task, const BwRequestRow *request)
+{
+	const BwFound *named = bw_inquiry_named(task);
+
+	if (named == NULL || request->adopting == NULL)
+		return named != NULL || request->adopting != NULL;
+	return strcmp(named->id, request->adopting) != 0;
+}
+
+/* What bw_adopt() named is not the request's order: a person decides anew. */
+static void
+decline(const BwFound *named, BwSettlement *item)
+{
+	const char *why = named->gone ? "Bandwidth does not know it"
+	: named->difference != NULL ? named->difference
+	: "it belongs to another request";
+
+	item->status = BW_ORDER_UNKNOWN;
+	item->step = "look_up";
+	item->attention = psprintf("order %s is not this one (%s): decide with bw_resolve() or bw_adopt()",
+							   named->id, why);
+	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ATTENTION_MS);
 }
 
 /* Without those that belong to other requests, oldest first. */
@@ -839,6 +881,7 @@ adopt(BwWork *work, BwFound **found, int count, BwSettlement *item)
 	item->other_count = count - 1;
 	item->bandwidth_status = found[0]->reply->status;
 	item->step = "poll";
+	item->attention = "";
 	item->due_at = next_question(work, item->request);
 	/* The first poll of an order that was just found comes at once. */
 	if (!bw_order_is_final(item->status) && item->request->bandwidth_order_id == NULL)

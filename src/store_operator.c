@@ -37,26 +37,83 @@ static BwStatement approve = {
 	.argtypes = {INT8OID}
 };
 
+/*
+ * Levers on what Bandwidth may have or not lock first the orders of the request,
+ * and then its row in the work list: the worker waits for the latter while it
+ * has the former, and never the other way round.  While the request is under way
+ * its orders are not locked: the worker needs them more than we do.
+ */
+static BwStatement lock_members = {
+	.text =
+	"SELECT FROM bw_requests AS r JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	" WHERE r.id = $1 AND o.request_id = r.id AND NOT o.is_final"
+	"   AND EXISTS (SELECT FROM bw_open_requests AS w"
+	"                WHERE w.request_id = r.id AND w.step <> 'sent')"
+	" ORDER BY o.id FOR NO KEY UPDATE OF o",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement lock_request = {
+	.text =
+	"SELECT FROM bw_open_requests WHERE request_id = $1 AND step <> 'sent'"
+	" FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+/*
+ * What the levers change has the order in $1.  Either its outcome is unknown, and
+ * no order at Bandwidth is known to be its own, or that one is lost: Bandwidth
+ * does not know it any more.  $2 is the request, "r", and its work "w".
+ */
+#define UNDECIDED \
+	"w.request_id = $2 AND r.id = $2 AND w.step <> 'sent'" \
+	" AND (r.bandwidth_order_id IS NULL OR w.step = 'lost')" \
+	" AND EXISTS (SELECT FROM bw_orders AS x" \
+	"              WHERE x.id = $1 AND x.request_id = r.id" \
+	"                AND NOT x.is_final" \
+	"                AND (x.status = 'UNKNOWN' OR w.step = 'lost'))"
+
+/* Its orders, all of which share what is decided. */
+#define ITS_ORDERS \
+	"o.id = ANY (r.members) AND o.request_id = r.id AND NOT o.is_final"
+
+/* It may turn up again, so it stays a candidate. */
+#define WITH_LOST \
+	"CASE WHEN r.bandwidth_order_id IS NULL THEN w.candidates" \
+	"     ELSE w.candidates || r.bandwidth_order_id END "
+
+/* The request, "r", and its orders have no order at Bandwidth any more. */
+#define UNBIND \
+	"u AS (" \
+	" UPDATE bw_requests SET bandwidth_order_id = NULL, state = 'unknown'" \
+	"   FROM r WHERE bw_requests.id = r.id AND bandwidth_order_id IS NOT NULL)," \
+	"o AS (" \
+	" UPDATE bw_orders AS o SET status = 'UNKNOWN', attention = NULL," \
+	"        bandwidth_order_id = NULL" \
+	"   FROM r WHERE " ITS_ORDERS \
+	" RETURNING o.id, o.status)"
+
 static BwStatement resend = {
 	.text =
-	"WITH o AS ("
-	" UPDATE bw_orders SET attention = NULL"
-	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'UNKNOWN', 'user', 'to be sent again' FROM o)"
-	"UPDATE bw_open_requests SET step = 'resend', due_at = now(), tries = 0"
-	"  FROM o WHERE request_id = $2 AND step <> 'sent'",
+	"WITH r AS ("
+	" UPDATE bw_open_requests AS w SET step = 'resend', due_at = now(), tries = 0,"
+	"        candidates = " WITH_LOST
+	"   FROM bw_requests AS r WHERE " UNDECIDED " AND w.adopting IS NULL"
+	" RETURNING r.id, r.members),"
+	UNBIND
+	"INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, status, 'user', 'to be sent again' FROM o",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID}
 };
 
 static BwStatement give_up = {
 	.text =
-	"WITH m AS ("
-	" SELECT unnest(r.members) AS id FROM bw_requests AS r"
-	"   JOIN bw_open_requests AS w ON w.request_id = r.id AND w.step <> 'sent'"
-	"  WHERE r.id = $2),"
+	"WITH r AS ("
+	" SELECT r.id, r.members FROM bw_requests AS r, bw_open_requests AS w"
+	"  WHERE " UNDECIDED "),"
 	"o AS ("
 	" UPDATE bw_orders AS o"
 	"    SET status = " BW_ENDED_STATUS("FAILED") ","
@@ -64,8 +121,7 @@ static BwStatement give_up = {
 	"        completed_quantity = COALESCE(o.completed_quantity, 0),"
 	"        failed_quantity = o.quantity - COALESCE(o.completed_quantity, 0),"
 	"        error_text = format('given up by %s', $3)"
-	"   FROM m WHERE o.id = m.id AND o.status = 'UNKNOWN' AND o.request_id = $2"
-	"    AND EXISTS (SELECT FROM m WHERE m.id = $1)"
+	"   FROM r WHERE " ITS_ORDERS
 	" RETURNING o.id, o.status),"
 	"n AS ("
 	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
@@ -73,35 +129,33 @@ static BwStatement give_up = {
 	"e AS ("
 	" INSERT INTO bw_order_events (order_id, status, source, detail)"
 	" SELECT id, status, 'user', format('given up by %s', $3) FROM o),"
-	"w AS ("
-	" DELETE FROM bw_open_requests"
-	"  WHERE request_id = $2 AND EXISTS (SELECT FROM o))"
+	"w AS (DELETE FROM bw_open_requests AS w USING r WHERE w.request_id = r.id)"
 	"UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
-	" WHERE id = $2 AND EXISTS (SELECT FROM o)",
+	"  FROM r WHERE bw_requests.id = r.id",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID}
 };
 
 static BwStatement adopt = {
 	.text =
-	"WITH o AS ("
-	" UPDATE bw_orders SET attention = NULL"
-	"  WHERE id = $1 AND status = 'UNKNOWN' RETURNING id),"
-	"e AS ("
-	" INSERT INTO bw_order_events (order_id, status, source, detail)"
-	" SELECT id, 'UNKNOWN', 'user', format('adopted %s', $3) FROM o),"
-	"w AS ("
-	" UPDATE bw_open_requests SET step = 'poll', due_at = now(), tries = 0"
-	"   FROM o WHERE request_id = $2)"
-	"UPDATE bw_requests SET bandwidth_order_id = $3 FROM o"
-	" WHERE bw_requests.id = $2",
+	"WITH r AS ("
+	" UPDATE bw_open_requests AS w"
+	"    SET step = 'look_up', adopting = $3, due_at = now(), tries = 0,"
+	"        candidates = " WITH_LOST
+	"   FROM bw_requests AS r WHERE " UNDECIDED
+	" RETURNING r.id, r.members),"
+	UNBIND
+	"INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, status, 'user', format('to be adopted: %s', $3) FROM o",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID}
 };
 
 static BwStatement is_bound = {
 	.text =
-	"SELECT FROM bw_requests WHERE bandwidth_order_id COLLATE \"C\" = $1 AND id <> $2",
+	"SELECT FROM bw_requests WHERE bandwidth_order_id COLLATE \"C\" = $1 AND id <> $2"
+	" UNION ALL "
+	"SELECT FROM bw_open_requests WHERE adopting = $1 AND request_id <> $2",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT8OID}
 };
@@ -200,12 +254,25 @@ bw_store_approve(int64 order_id)
 	return bw_store_lock_unsent(order_id) && bw_store_run(&approve, v, NULL) > 0;
 }
 
+/*
+ * In statements of their own, so that the next one sees what whoever had the
+ * locks did.  False: the request is under way, or was closed.
+ */
+static bool
+lock_undecided(int64 request_id)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	bw_store_run(&lock_members, v, NULL);
+	return bw_store_run(&lock_request, v, NULL) > 0;
+}
+
 bool
 bw_store_resend(int64 order_id, int64 request_id)
 {
 	Datum		v[2] = {Int64GetDatum(order_id), Int64GetDatum(request_id)};
 
-	return bw_store_run(&resend, v, NULL) > 0;
+	return lock_undecided(request_id) && bw_store_run(&resend, v, NULL) > 0;
 }
 
 bool
@@ -214,7 +281,7 @@ bw_store_give_up(int64 order_id, int64 request_id, const char *by)
 	Datum		v[3] = {Int64GetDatum(order_id), Int64GetDatum(request_id),
 	CStringGetTextDatum(by)};
 
-	return bw_store_run(&give_up, v, NULL) > 0;
+	return lock_undecided(request_id) && bw_store_run(&give_up, v, NULL) > 0;
 }
 
 bool
@@ -223,7 +290,7 @@ bw_store_adopt(int64 order_id, int64 request_id, const char *bandwidth_order_id)
 	Datum		v[3] = {Int64GetDatum(order_id), Int64GetDatum(request_id),
 	CStringGetTextDatum(bandwidth_order_id)};
 
-	return bw_store_run(&adopt, v, NULL) > 0;
+	return lock_undecided(request_id) && bw_store_run(&adopt, v, NULL) > 0;
 }
 
 bool

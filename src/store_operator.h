@@ -3,7 +3,10 @@
  * store_operator.h
  *	  Statements of the operators' levers.
  *
- * Each returns whether the order was in the state that it is for.
+ * Each returns whether the order was in the state that it is for.  An order of
+ * unknown outcome is not while its request is being sent again, nor once an order
+ * at Bandwidth is known to be its own, unless Bandwidth does not know that one any
+ * more.  Orders that share a request share what is decided.
  *
  * src/store_operator.h
  *-------------------------------------------------------------------------
@@ -22,15 +25,18 @@ extern void bw_store_take_over(bool discard, const char *by);
 /* HELD for approval: into the queue. */
 extern bool bw_store_approve(int64 order_id);
 
-/* UNKNOWN: send its request again, or call it FAILED. */
+/*
+ * UNKNOWN or lost: send its request again (not while one is to be adopted), or
+ * call it FAILED.
+ */
 extern bool bw_store_resend(int64 order_id, int64 request_id);
 extern bool bw_store_give_up(int64 order_id, int64 request_id, const char *by);
 
-/* UNKNOWN: it is that order at Bandwidth. */
+/* UNKNOWN or lost: it is that order at Bandwidth, if that asks for the same. */
 extern bool bw_store_adopt(int64 order_id, int64 request_id,
 						   const char *bandwidth_order_id);
 
-/* Does that order at Bandwidth belong to another request? */
+/* Does that order at Bandwidth belong to another request, or may it? */
 extern bool bw_store_is_bound(const char *bandwidth_order_id, int64 request_id);
 
 /* Have the back order of this request closed. */

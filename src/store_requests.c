@@ -35,7 +35,8 @@ static BwStatement send_again = {
 	"r.id, r.kind, r.server, r.account_id, r.ordered_by, r.customer_order_id," \
 	" r.bandwidth_order_id, r.other_order_ids, r.attempts," \
 	" cardinality(r.members), r.quantity, r.first_sent_at, w.step, w.tries," \
-	" w.candidates, w.refused_code, w.refused_text, r.shared, w.checked_numbers "
+	" w.candidates, w.refused_code, w.refused_text, r.shared, w.checked_numbers," \
+	" w.adopting "
 
 /*
  * The work list comes first: it is short, the list of requests is not.  Rows
@@ -46,7 +47,7 @@ static BwStatement due_requests = {
 	.text =
 	"WITH w AS MATERIALIZED ("
 	" SELECT request_id, step, due_at, tries, candidates, checked_numbers,"
-	"        refused_code, refused_text"
+	"        refused_code, refused_text, adopting"
 	"   FROM bw_open_requests AS l"
 	"  WHERE due_at <= now() AND server <> ALL ($2)"
 	"    AND EXISTS (SELECT FROM bw_requests AS r WHERE r.id = l.request_id"
@@ -243,6 +244,7 @@ static BwStatement add_numbers = {
 	TEXTARRAYOID}
 };
 
+/* One that a person closed meanwhile stays closed. */
 static BwStatement change_requests = {
 	.text =
 	"WITH c AS ("
@@ -254,15 +256,16 @@ static BwStatement change_requests = {
 	"        refused_code, refused_text, executed)),"
 	"r AS ("
 	" UPDATE bw_requests AS r"
-	"    SET state = c.state,"
+	"    SET state = CASE WHEN r.state = 'closed' THEN r.state ELSE c.state END,"
 	"        attempts = CASE WHEN c.not_executed THEN r.attempts - 1"
 	"                   ELSE r.attempts END,"
 	"        bandwidth_order_id = COALESCE(c.bandwidth_order_id, r.bandwidth_order_id),"
-	"        closed_at = CASE WHEN c.state = 'closed' THEN clock_timestamp() END"
+	"        closed_at = CASE WHEN r.state = 'closed' THEN r.closed_at"
+	"                    WHEN c.state = 'closed' THEN clock_timestamp() END"
 	"   FROM c WHERE r.id = c.request_id),"
 	"w AS ("
 	" UPDATE bw_open_requests AS w"
-	"    SET step = c.step, due_at = c.due_at, tries = c.tries,"
+	"    SET step = c.step, due_at = c.due_at, tries = c.tries, adopting = NULL,"
 	"        refused_code = COALESCE(c.refused_code, w.refused_code),"
 	"        refused_text = COALESCE(c.refused_text, w.refused_text)"
 	"   FROM c WHERE w.request_id = c.request_id AND c.step IS NOT NULL)"
@@ -315,6 +318,7 @@ read_requests(uint64 rows)
 		r->refused_text = bw_store_text(i, 16);
 		r->shared = bw_store_bool(i, 17);
 		r->checked_numbers = bw_store_texts(i, 18, &r->checked_count);
+		r->adopting = bw_store_text(i, 19);
 	}
 	return requests;
 }

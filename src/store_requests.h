@@ -47,6 +47,8 @@ typedef struct BwRequestRow
 	char	   *refused_text;
 	bool		shared;			/* its orders were put together when it was
 								 * sent */
+	char	   *adopting;		/* bw_adopt() named this order, and nothing
+								 * was learnt since; NULL: none */
 } BwRequestRow;
 
 /* All numbers that a request asks for, whatever became of them. */

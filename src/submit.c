@@ -77,6 +77,7 @@ static bool settle_refusal(BwTask *task, const BwRequestRow *request,
 						   BwSettlement *item);
 static const BwReplyErrors *refusal_errors(BwTask *task);
 static void settle_reply(BwTask *task, BwSettlement *item);
+static void keep_first(const BwRequestRow *request, BwSettlement *item);
 
 int
 bw_submit_patience_ms(const BwServer *server)
@@ -214,18 +215,35 @@ order_body(const char *customer_order_id, BwOrderData **orders, int count,
 	return bw_xml_encode_order(&body);
 }
 
+static BwOrderData **
+read_members(const BwRequestRow *request, int *count)
+{
+	BwOrderData *orders = bw_store_request_orders(request->id, count);
+	BwOrderData **members = palloc(sizeof(BwOrderData *) * Max(*count, 1));
+
+	for (int i = 0; i < *count; i++)
+		members[i] = &orders[i];
+	return members;
+}
+
+char *
+bw_submit_body(const BwRequestRow *request)
+{
+	int			count;
+	BwOrderData **members = read_members(request, &count);
+
+	if (count == 0)
+		elog(ERROR, "request " INT64_FORMAT " has no orders", request->id);
+	return request_body(request->customer_order_id, members, count);
+}
+
 BwTask *
 bw_submit_again(BwWork *work, const BwRequestRow *request)
 {
 	BwTask	   *task;
-	BwOrderData *orders;
-	BwOrderData **members;
 	int			count;
+	BwOrderData **members = read_members(request, &count);
 
-	orders = bw_store_request_orders(request->id, &count);
-	members = palloc(sizeof(BwOrderData *) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		members[i] = &orders[i];
 	task = make_task(work, request->id, request->server, request->ordered_by,
 					 request->customer_order_id, members, count);
 	task->attempts = request->attempts + 1;
@@ -388,6 +406,7 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 			item->error_code = NULL;
 			item->error_text = NULL;
 			settle_reply(task, item);
+			keep_first(request, item);
 			return;
 		case BW_OUTCOME_REFUSED:
 		case BW_OUTCOME_UNAUTHORIZED:
@@ -507,4 +526,26 @@ settle_reply(BwTask *task, BwSettlement *item)
 		item->step = "look_up";
 		item->error_text = "the reply names no order";
 	}
+}
+
+/*
+ * While a request was sent again, a look-up may have found its first copy.  Then
+ * there are two orders at Bandwidth, and both are looked after.
+ */
+static void
+keep_first(const BwRequestRow *request, BwSettlement *item)
+{
+	const char **others = palloc(sizeof(char *) * (request->other_count + 1));
+
+	if (request->bandwidth_order_id == NULL || item->bandwidth_order_id == NULL ||
+		strcmp(request->bandwidth_order_id, item->bandwidth_order_id) == 0)
+		return;
+	for (int i = 0; i < request->other_count; i++)
+		others[i] = request->other_order_ids[i];
+	others[request->other_count] = item->bandwidth_order_id;
+	item->other_order_ids = others;
+	item->other_count = request->other_count + 1;
+	item->bandwidth_order_id = request->bandwidth_order_id;
+	item->warning = psprintf("Bandwidth has %d orders for this request",
+							 item->other_count + 1);
 }

@@ -30,4 +30,7 @@ extern void bw_submit_finished(BwWork *work, BwTask **tasks, int count);
 extern BwTask *bw_submit_again(BwWork *work, const BwRequestRow *request);
 extern void bw_submit_send(BwWork *work, BwTask *task);
 
+/* The body that a request was sent with, palloc'd. */
+extern char *bw_submit_body(const BwRequestRow *request);
+
 #endif							/* BW_SUBMIT_H */

@@ -149,6 +149,35 @@ SELECT is(try(who, statement), '42501', who || ': ' || statement)
 SELECT is(try(who, $$SELECT bw_take_over('discard')$$), '42501', who || ' does not take over')
   FROM unnest(ARRAY['app', 'gateway', 'watcher', 'operations', 'nobody']) AS who;
 
+--
+-- Once the server is gone, nobody has USAGE on it
+--
+CREATE SERVER gone FOREIGN DATA WRAPPER bandwidth
+    OPTIONS (base_url 'http://127.0.0.1:1', account_id '9900000', site_id '743', ordering 'hold');
+CREATE USER MAPPING FOR PUBLIC SERVER gone OPTIONS (client_id 'client', client_secret 'secret');
+GRANT USAGE ON FOREIGN SERVER gone TO rights_app, rights_operations;
+SELECT is(try('app', format($$SELECT * FROM bw_order(ARRAY['540227809%s'], name => 'of app %s', server => 'gone')$$, n, n)), NULL, 'app orders')
+  FROM generate_series(1, 3) AS n;
+DROP USER MAPPING FOR PUBLIC SERVER gone;
+REVOKE USAGE ON FOREIGN SERVER gone FROM rights_app, rights_operations;
+DROP SERVER gone;
+CREATE TEMPORARY TABLE orphans AS SELECT id, name FROM bw_orders WHERE server = 'gone';
+GRANT SELECT ON orphans TO PUBLIC;
+SELECT is(try('operations', format('SELECT %s', replace(call, 'id', id::text))), '42501', 'operations: ' || call)
+  FROM orphans, unnest(ARRAY['bw_approve(id)', $$bw_resolve(id, 'failed')$$, $$bw_resolve(id, 'resend')$$, $$bw_adopt(id, 'abc')$$]) AS call;
+SELECT is(test.error(format('SET LOCAL ROLE rights_operations; SELECT bw_approve(%s)', id)),
+          format('42501 permission denied for order %s | Its foreign server "gone" does not exist any more. | The role that ordered, or the owner of the extension, can call the function.', id), 'and says who may')
+  FROM orphans WHERE name = 'of app 1';
+RESET ROLE;
+SELECT results_eq($$SELECT status FROM bw_orders WHERE server = 'gone'$$, $$VALUES ('HELD'), ('HELD'), ('HELD')$$, 'nothing was decided');
+GRANT EXECUTE ON FUNCTION bw_approve TO rights_app;
+GRANT rights_app TO rights_other;
+GRANT EXECUTE ON FUNCTION bw_approve TO rights_other;
+SELECT is(try('app', format('SELECT bw_approve(%s)', id)), NULL, 'the role that ordered decides, where it may') FROM orphans WHERE name = 'of app 1';
+SELECT is(try('other', format('SELECT bw_approve(%s)', id)), NULL, 'so do its members') FROM orphans WHERE name = 'of app 2';
+SELECT ok(bw_approve(id), 'and a superuser') FROM orphans WHERE name = 'of app 3';
+SELECT results_eq($$SELECT count(*) FROM bw_orders WHERE server = 'gone' AND bw_cancel(id)$$, 'VALUES (3::bigint)', 'all of them wait for their server, until they are cancelled');
+
 DROP OWNED BY rights_app, rights_other, rights_gateway, rights_watcher, rights_operations, rights_nobody;
 DROP ROLE rights_app, rights_other, rights_gateway, rights_watcher, rights_operations, rights_nobody;
 SELECT * FROM finish();

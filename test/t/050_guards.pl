@@ -131,6 +131,26 @@ wait_until(sub { sql("SELECT count(*) FROM bw_orders WHERE status = 'HELD'") eq 
 is(sql("SELECT count(*) FILTER (WHERE bw_cancel(id)) FROM bw_orders WHERE status = 'HELD'"), 940, 'the rest is cancelled in one statement');
 wait_for_all($node);
 
+# --- a limit and approval ---
+sql("DELETE FROM bw_spending; ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '2')");
+$node->restart;
+$first = order_id($node, ++$number);
+$second = order_id($node, ++$number);
+wait_for_all($node);
+$id = order_id($node, ++$number);
+wait_for_reason($id, qr/room under the limit/);
+$before = posts();
+sql("ALTER SERVER bandwidth OPTIONS (SET ordering 'hold', SET max_numbers_per_day '100')");
+wait_for_reason($id, qr/^bw_approve\(\)$/);
+is(posts(), $before, 'an order that was over the limit waits for approval, too, where every order does');
+sql("ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '2')");
+is(sql("SELECT bw_approve($id)"), 't', 'it is approved');
+wait_for_reason($id, qr/room under the limit/);
+sql("ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '100')");
+wait_for_all($node);
+is(field($id, 'status'), 'COMPLETE', 'what was approved, and then over the limit, is not to be approved again');
+sql("ALTER SERVER bandwidth OPTIONS (SET ordering 'on')");
+
 # --- places that are not allowed any more ---
 sql("ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '100000')");
 sql('SELECT bw_pause()');
