@@ -137,6 +137,7 @@ CREATE TABLE bw_orders (
     reservation_ids text[],
     for_table text,
     for_key jsonb,
+    for_relation oid,
     retry_of bigint,
     request_id bigint,
     bandwidth_order_id text,
@@ -189,6 +190,8 @@ COMMENT ON COLUMN bw_orders.for_table
 IS 'the table of the row that the order was made for, by bw_provision()';
 COMMENT ON COLUMN bw_orders.for_key
 IS 'the primary key of that row';
+COMMENT ON COLUMN bw_orders.for_relation
+IS 'internal: the oid that that table has in the database of home';
 COMMENT ON COLUMN bw_orders.written_back_at
 IS 'when the outcome was written into that row';
 COMMENT ON COLUMN bw_orders.write_back_error

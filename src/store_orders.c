@@ -79,10 +79,11 @@ static const char insert_itself[] =
 "        status, quantity, site_id, peer_id, name, customer_order_id,"
 "        idempotency_key, tag, criteria, partial_allowed,"
 "        back_order_requested, direct, attempts, reservation_ids,"
-"        request_id, retry_of, for_table, for_key)"
+"        request_id, retry_of, for_table, for_key, for_relation)"
 " OVERRIDING SYSTEM VALUE"
 " SELECT id, home, $36, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19, $24, $25::jsonb"
+"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19, $24, $25::jsonb,"
+"        $26"
 "   FROM self%s"
 " ON CONFLICT DO NOTHING"
 " RETURNING id, home, request_id)";

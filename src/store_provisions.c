@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "store_provisions.h"
@@ -99,15 +100,32 @@ static BwStatement write_back_failed = {
 	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID}
 };
 
-/* What was last bought or given back under this number? */
-static BwStatement bought_for = {
+/*
+ * What was last bought or given back under this number?  A table is the same if
+ * its oid is, or that of the partitioned table above it; names are compared where
+ * that table is gone, or was another database's.
+ */
+static BwStatement bought = {
 	.text =
-	"SELECT CASE WHEN o.kind = 'order' AND o.for_table = $1 THEN o.id END"
-	"  FROM bw_order_numbers AS n JOIN bw_orders AS o ON o.id = n.order_id"
-	" WHERE n.telephone_number = $2 AND n.status = 'COMPLETE'"
-	" ORDER BY o.id DESC LIMIT 1",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
+	"SELECT i.pruned_before > '-infinity', b.id, b.same_table, b.same_key, b.key_values"
+	"  FROM bw_identity AS i"
+	"  LEFT JOIN LATERAL ("
+	"   SELECT o.id, o.kind = 'order' AND CASE"
+	"           WHEN o.for_table IS NULL THEN false"
+	"           WHEN o.home = i.home"
+	"            AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = o.for_relation)"
+	"           THEN COALESCE(pg_partition_root(o.for_relation), o.for_relation)"
+	"              = COALESCE(pg_partition_root($2), $2)"
+	"           ELSE o.for_table = $1 END AS same_table,"
+	"          o.for_key = $3::jsonb AS same_key,"
+	"          (SELECT CASE WHEN bool_and(o.for_key ? k.name)"
+	"                       THEN array_agg(o.for_key ->> k.name ORDER BY k.n) END"
+	"             FROM unnest($4::text[]) WITH ORDINALITY AS k(name, n)) AS key_values"
+	"     FROM bw_order_numbers AS n JOIN bw_orders AS o ON o.id = n.order_id"
+	"    WHERE n.telephone_number = $5 AND n.status = 'COMPLETE'"
+	"    ORDER BY o.id DESC LIMIT 1) AS b ON true",
+	.nargs = 5,
+	.argtypes = {TEXTOID, OIDOID, TEXTOID, TEXTARRAYOID, TEXTOID}
 };
 
 static AttrNumber *
@@ -225,10 +243,28 @@ bw_store_write_back_failed(int64 order_id, const char *error, TimestampTz again_
 	bw_store_run(&write_back_failed, v, NULL);
 }
 
-int64
-bw_store_bought_for(const char *table, const char *number)
+void
+bw_store_bought(const BwProvision *p, const char *number, BwBought *result)
 {
-	Datum		v[2] = {CStringGetTextDatum(table), CStringGetTextDatum(number)};
+	const char **names = palloc(sizeof(char *) * p->row.key_count);
+	Datum		v[5];
 
-	return bw_store_run(&bought_for, v, NULL) > 0 ? bw_store_int64(0, 0) : 0;
+	for (int i = 0; i < p->row.key_count; i++)
+		names[i] = get_attname(p->row.relation, p->row.key_columns[i], false);
+	v[0] = CStringGetTextDatum(p->table);
+	v[1] = ObjectIdGetDatum(p->row.relation);
+	v[2] = CStringGetTextDatum(p->key);
+	v[3] = bw_store_text_array(names, p->row.key_count);
+	v[4] = CStringGetTextDatum(number);
+	memset(result, 0, sizeof(BwBought));
+	if (bw_store_run(&bought, v, NULL) == 0)
+		return;
+	result->is_known = !bw_store_is_null(0, 1);
+	result->was_pruned = !result->is_known && bw_store_bool(0, 0);
+	if (!result->is_known || !bw_store_bool(0, 2))
+		return;
+	result->order_id = bw_store_int64(0, 1);
+	result->same_row = bw_store_bool(0, 3);
+	result->row = p->row;
+	result->row.key_values = bw_store_texts(0, 4, &result->row.key_count);
 }

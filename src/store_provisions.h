@@ -59,7 +59,19 @@ extern void bw_store_written_back(int64 order_id, const char *why_not);
 extern void bw_store_write_back_failed(int64 order_id, const char *error,
 									   TimestampTz again_at, bool held_up);
 
-/* The order that bought this number for a row of this table; 0: there is none. */
-extern int64 bw_store_bought_for(const char *table, const char *number);
+/* What our orders say about a number that a new row came with. */
+typedef struct BwBought
+{
+	bool		is_known;		/* it was bought, or given back */
+	bool		was_pruned;		/* it is not, but old orders were deleted */
+	int64		order_id;		/* that bought it for a row of the same table;
+								 * 0: none did */
+	bool		same_row;		/* for the row with the same primary key */
+	BwRowRef	row;			/* for this one; key_count 0: its table had
+								 * another key */
+} BwBought;
+
+extern void bw_store_bought(const BwProvision *provision, const char *number,
+							BwBought *result);
 
 #endif							/* BW_STORE_PROVISIONS_H */

@@ -37,6 +37,7 @@ typedef struct Draft
 	bool		nulls[BW_STATEMENT_MAX_ARGS];
 } Draft;
 
+static uint64 look(const BwRowRef *row, Oid role, const char *verb);
 static bool find_by_index(Relation table, const BwRowRef *row);
 static bool is_same_key(Relation table, Relation index, const BwRowRef *row);
 static bool scan_index(Relation table, Relation index, const BwRowRef *row);
@@ -76,24 +77,42 @@ bw_store_has_column(Oid relation, AttrNumber column)
 bool
 bw_store_row_exists(const BwRowRef *row, Oid role)
 {
+	return look(row, role, "SELECT FROM") > 0;
+}
+
+bool
+bw_store_row_says(const BwRowRef *row, Oid role, AttrNumber column, char **value)
+{
+	if (!bw_store_has_column(row->relation, column) ||
+		look(row, role, psprintf("SELECT %s FROM",
+								 column_name(row->relation, column))) == 0)
+		return false;
+	*value = bw_store_text(0, 0);
+	return true;
+}
+
+/* How many rows there are, as the table's owner sees them. */
+static uint64
+look(const BwRowRef *row, Oid role, const char *verb)
+{
 	Oid			owner = bw_store_row_owner(row);
 	BwActor		before;
 	Draft		draft;
-	bool		exists;
+	uint64		count;
 
 	if (!OidIsValid(owner))
-		return false;
+		return 0;
 	for (int i = 0; i < row->key_count; i++)
 		if (!bw_store_has_column(row->relation, row->key_columns[i]))
-			return false;
+			return 0;
 	bw_store_act_as(&before, role, SECURITY_RESTRICTED_OPERATION);
-	begin(&draft, "SELECT FROM", row->relation);
+	begin(&draft, verb, row->relation);
 	add_key(&draft, row);
 	bw_store_act_again(&before);
 	bw_store_act_as(&before, owner, SECURITY_NOFORCE_RLS);
-	exists = run(&draft) > 0;
+	count = run(&draft);
 	bw_store_act_again(&before);
-	return exists;
+	return count;
 }
 
 bool

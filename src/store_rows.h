@@ -35,8 +35,12 @@ typedef struct BwRowRef
  */
 extern bool bw_store_row_exists(const BwRowRef *row, Oid role);
 
+/* The same, and what a column of it says, as text (NULL: null). */
+extern bool bw_store_row_says(const BwRowRef *row, Oid role, AttrNumber column,
+							  char **value);
+
 /*
- * The same at a glance, by the index of the primary key, and without a scope: a
+ * The same as the first at a glance, by the index of the primary key, and without a scope: a
  * SELECT would take longer than a user's whole INSERT.  No user's code is run.
  * False: look closer.
  */

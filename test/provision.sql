@@ -131,7 +131,7 @@ INSERT INTO customer (name, phone) VALUES ('Butch', '(919) 243-0002'), ('Tyke', 
 SELECT ok(settled(), 'rows that name their number');
 SELECT results_eq($$SELECT name, phone, phone_status, phone_error FROM customer WHERE name IN ('Butch', 'Tyke') ORDER BY id$$,
                   $$VALUES ('Butch', '+19192430002', 'COMPLETE', NULL),
-                           ('Tyke', '+19192430000', 'COMPLETE', NULL)$$, 'get it, or another one like it');
+                           ('Tyke', '+19192430001', 'FAILED', '5005: The telephone number is unavailable for ordering')$$, 'get it, or none');
 
 --
 -- Rows that are not there at the end
