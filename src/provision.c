@@ -77,10 +77,10 @@ static int64 place(const BwProvisionRule *rule, TupleTableSlot *row,
 				   const BwProvision *provision);
 
 void
-bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row)
+bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row, bool is_new)
 {
 	Place		where = {.rule = rule};
-	BwProvision provision = {0};
+	BwProvision provision = {.is_new = is_new};
 	ErrorContextCallback context;
 
 	context.callback = tell_place;

@@ -45,6 +45,12 @@ static BwStatement end_provision = {
 	.argtypes = {INT8OID}
 };
 
+static BwStatement row_waits = {
+	.text = "SELECT FROM bw_provisions WHERE order_id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static BwStatement write_back_due = {
 	.text = "UPDATE bw_provisions SET due_at = now() WHERE order_id = $1",
 	.nargs = 1,
@@ -194,6 +200,14 @@ bw_store_end_provision(int64 order_id)
 	Datum		v[1] = {Int64GetDatum(order_id)};
 
 	bw_store_run(&end_provision, v, NULL);
+}
+
+bool
+bw_store_row_waits(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	return bw_store_run_latest(&row_waits, v, NULL) > 0;
 }
 
 void

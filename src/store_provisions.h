@@ -15,6 +15,9 @@
 #include "order.h"
 #include "store_rows.h"
 
+/* Why an outcome is not written, where another row has the key now. */
+#define BW_ROW_REPLACED "the row was replaced by another one with the same primary key"
+
 typedef struct BwProvision
 {
 	int64		order_id;
@@ -26,6 +29,7 @@ typedef struct BwProvision
 	AttrNumber	error_column;
 	bool		e164;			/* +15405514342, not 5405514342 */
 	char	   *number_before;	/* what the row said; NULL: null */
+	bool		is_new;			/* of a new one: the row was inserted */
 	/* of its order, when that has ended */
 	char	   *ordered_by;
 	BwOrderStatus status;
@@ -39,6 +43,9 @@ typedef struct BwProvision
 /* That of an order, NULL: it is for no row, or was written back. */
 extern BwProvision *bw_store_provision(int64 order_id);
 extern void bw_store_end_provision(int64 order_id);
+
+/* Does the row wait for it still, whatever the isolation level? */
+extern bool bw_store_row_waits(int64 order_id);
 
 /* The order has ended: its outcome can be written. */
 extern void bw_store_write_back_due(int64 order_id);

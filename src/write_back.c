@@ -76,20 +76,27 @@ acting_role(const BwProvision *provision)
 static const char *
 write_row(const BwProvision *provision, Oid role, Oid trusting)
 {
-	const char *why_not = NULL;
 	char	   *number_now;
 	bool		found;
 	BwActor		before;
 
-	bw_store_act_as(&before, role,
-					role == trusting ? 0 : SECURITY_RESTRICTED_OPERATION);
+	int			flags = role == trusting ? 0 : SECURITY_RESTRICTED_OPERATION;
+
+	bw_store_act_as(&before, role, flags);
 	found = bw_store_lock_row(&provision->row, provision->number_column, &number_now);
-	if (found && !same_number(number_now, provision->number_before))
-		why_not = "the row got another telephone number meanwhile";
-	if (found && why_not == NULL)
-		update(provision);
 	bw_store_act_again(&before);
-	return found ? why_not : why_not_seen(provision, role);
+	if (!found)
+		return why_not_seen(provision, role);
+	if (!same_number(number_now, provision->number_before))
+		return "the row got another telephone number meanwhile";
+
+	/* Whoever replaced the row has said so before we could lock the new one. */
+	if (!bw_store_row_waits(provision->order_id))
+		return BW_ROW_REPLACED;
+	bw_store_act_as(&before, role, flags);
+	update(provision);
+	bw_store_act_again(&before);
+	return NULL;
 }
 
 static const char *
