@@ -17,6 +17,7 @@
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/bitmapset.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -38,6 +39,7 @@ typedef struct Draft
 } Draft;
 
 static uint64 look(const BwRowRef *row, Oid role, const char *verb);
+static bool is_primary_key(Relation table, const BwRowRef *row);
 static bool find_by_index(Relation table, const BwRowRef *row);
 static bool is_same_key(Relation table, Relation index, const BwRowRef *row);
 static bool scan_index(Relation table, Relation index, const BwRowRef *row);
@@ -78,6 +80,40 @@ bool
 bw_store_row_exists(const BwRowRef *row, Oid role)
 {
 	return look(row, role, "SELECT FROM") > 0;
+}
+
+bool
+bw_store_row_is_single(const BwRowRef *row, Oid role)
+{
+	Relation	table = try_table_open(row->relation, AccessShareLock);
+	bool		is_key;
+
+	if (table == NULL)
+		return false;
+	is_key = is_primary_key(table, row);
+	table_close(table, NoLock);
+	return is_key || look(row, role, "SELECT FROM") == 1;
+}
+
+/* In whatever order its columns are. */
+static bool
+is_primary_key(Relation table, const BwRowRef *row)
+{
+	Bitmapset  *left = NULL;
+	Oid			oid = bw_primary_key_index(table);
+	Relation	index;
+	bool		same;
+
+	if (!OidIsValid(oid))
+		return false;
+	for (int i = 0; i < row->key_count; i++)
+		left = bms_add_member(left, row->key_columns[i]);
+	index = index_open(oid, AccessShareLock);
+	same = index->rd_index->indnkeyatts == row->key_count;
+	for (int i = 0; same && i < row->key_count; i++)
+		left = bms_del_member(left, index->rd_index->indkey.values[i]);
+	index_close(index, NoLock);
+	return same && bms_is_empty(left);
 }
 
 bool
@@ -203,7 +239,7 @@ bw_store_lock_row(const BwRowRef *row, AttrNumber column, char **value)
 	return true;
 }
 
-bool
+uint64
 bw_store_update_row(const BwRowRef *row, const BwNewValue *values, int count)
 {
 	Draft		draft;
@@ -217,7 +253,7 @@ bw_store_update_row(const BwRowRef *row, const BwNewValue *values, int count)
 		appendStringInfo(&draft.text, "$%d", draft.nargs);
 	}
 	add_key(&draft, row);
-	return run(&draft) > 0;
+	return run(&draft);
 }
 
 static void

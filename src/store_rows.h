@@ -35,7 +35,10 @@ typedef struct BwRowRef
  */
 extern bool bw_store_row_exists(const BwRowRef *row, Oid role);
 
-/* The same, and what a column of it says, as text (NULL: null). */
+/* Is it the only one?  A key that is not the primary key any more may have many. */
+extern bool bw_store_row_is_single(const BwRowRef *row, Oid role);
+
+/* The same as the first, and what a column of it says, as text (NULL: null). */
 extern bool bw_store_row_says(const BwRowRef *row, Oid role, AttrNumber column,
 							  char **value);
 
@@ -65,8 +68,8 @@ typedef struct BwNewValue
 	const char *value;
 } BwNewValue;
 
-/* False: no row was updated. */
-extern bool bw_store_update_row(const BwRowRef *row, const BwNewValue *values,
-								int count);
+/* Returns how many rows were updated. */
+extern uint64 bw_store_update_row(const BwRowRef *row, const BwNewValue *values,
+								  int count);
 
 #endif							/* BW_STORE_ROWS_H */

@@ -87,6 +87,8 @@ write_row(const BwProvision *provision, Oid role, Oid trusting)
 	bw_store_act_again(&before);
 	if (!found)
 		return why_not_seen(provision, role);
+	if (!bw_store_row_is_single(&provision->row, role))
+		return "its table got another primary key, and several rows have the key that the row had";
 	if (!same_number(number_now, provision->number_before))
 		return "the row got another telephone number meanwhile";
 
@@ -129,6 +131,7 @@ update(const BwProvision *provision)
 {
 	BwNewValue	values[3];
 	int			count = 0;
+	uint64		updated;
 
 	if (provision->number != NULL)
 		values[count++] = (BwNewValue)
@@ -146,7 +149,12 @@ update(const BwProvision *provision)
 	{
 		provision->error_column, provision->error
 	};
-	if (count > 0 && !bw_store_update_row(&provision->row, values, count))
+	updated = count > 0 ? bw_store_update_row(&provision->row, values, count) : 1;
+	if (updated > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("several rows would have been updated")));
+	if (updated == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("the row was not updated"),
