@@ -433,7 +433,7 @@ CREATE TABLE bw_provisions (
     tries integer NOT NULL DEFAULT 0,
     held_up boolean NOT NULL DEFAULT false,
     CONSTRAINT bw_provisions_pkey PRIMARY KEY (order_id),
-    CONSTRAINT bw_provisions_row_key UNIQUE (relation, key)
+    CONSTRAINT bw_provisions_row_key UNIQUE (relation, key, number_column)
 );
 CREATE INDEX bw_provisions_due_at_idx ON bw_provisions (due_at)
  WHERE due_at IS NOT NULL;

@@ -65,7 +65,7 @@ static const char insert_self[] =
 "   FROM bw_identity"
 "  WHERE database_oid = $21 AND system_identifier = $22 AND instance = $23),";
 
-/* The unique key is what allows a row one open order. */
+/* The unique key is what allows a row one open order for each of its numbers. */
 static const char insert_row[] =
 "p AS ("
 " INSERT INTO bw_provisions (order_id, relation, key, key_columns, key_values,"

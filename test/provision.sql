@@ -295,5 +295,29 @@ RESET ROLE;
 SELECT ok(phone IS NOT NULL, 'gets its number') FROM customer WHERE name = 'Fido';
 SELECT is(ordered_by::text, 'provision_app', 'which it ordered') FROM bw_orders WHERE name = 'Fido';
 
+--
+-- A row with two numbers
+--
+SET ROLE provision_owner;
+CREATE TABLE office (id integer PRIMARY KEY, phone text, phone_status text, fax text, fax_status text);
+CREATE TRIGGER phone AFTER INSERT ON office FOR EACH ROW
+    EXECUTE FUNCTION bw_provision('number_column', 'phone', 'status_column', 'phone_status', 'zip', '27601');
+CREATE TRIGGER fax AFTER INSERT ON office FOR EACH ROW
+    EXECUTE FUNCTION bw_provision('number_column', 'fax', 'status_column', 'fax_status', 'npanxx', '919200');
+INSERT INTO office SELECT generate_series(1, 3);
+SELECT ok(settled(), 'two triggers of a table');
+SELECT results_eq('SELECT phone_status, fax_status, phone <> fax, fax LIKE ''919200%'' FROM office',
+                  $$VALUES ('COMPLETE', 'COMPLETE', true, true), ('COMPLETE', 'COMPLETE', true, true), ('COMPLETE', 'COMPLETE', true, true)$$,
+                  'give each row two numbers');
+BEGIN;
+INSERT INTO office VALUES (4);
+DELETE FROM office WHERE id = 4;
+COMMIT;
+INSERT INTO office SELECT 5, phone, 'COMPLETE', fax, 'COMPLETE' FROM office WHERE id = 1;
+SELECT ok(settled(), 'a row that is gone at the end, and one that comes with both');
+SELECT is((SELECT string_agg(status, ',') FROM bw_orders WHERE for_table = 'public.office' AND for_key = '{"id": 4}'), 'CANCELLED,CANCELLED', 'neither is bought');
+SELECT is((SELECT count(*) FROM bw_orders WHERE for_table = 'public.office' AND for_key = '{"id": 5}'), 0::bigint, 'nor again');
+RESET ROLE;
+
 SELECT is_empty('SELECT * FROM bw_provisions', 'nobody waits any more');
 SELECT * FROM finish();
