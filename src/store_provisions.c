@@ -106,6 +106,45 @@ static BwStatement write_back_failed = {
 	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID}
 };
 
+static BwStatement ordered_rows = {
+	.text =
+	"SELECT p.order_id, p.relation, p.key_columns, p.key_values"
+	"  FROM bw_provisions AS p WHERE p.order_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+static BwStatement cancel_rowless = {
+	.text =
+	"WITH g AS (SELECT * FROM unnest($1::bigint[], $2::text[]) AS g(order_id, why)),"
+	"o AS ("
+	" UPDATE bw_orders AS o"
+	"    SET status = CASE WHEN attempts_used = 1 THEN 'CANCELLED'"
+	"                 ELSE " BW_ENDED_STATUS("FAILED") " END,"
+	"        failed_quantity = CASE WHEN attempts_used > 1"
+	"                          THEN quantity - COALESCE(completed_quantity, 0) END,"
+	"        write_back_error = g.why, closed_at = clock_timestamp()"
+	"   FROM g WHERE o.id = g.order_id AND o.status = 'QUEUED'"
+	" RETURNING o.id, o.server, o.ordered_by, o.status, o.request_id, g.why),"
+	"p AS (DELETE FROM bw_provisions AS p USING o WHERE p.order_id = o.id),"
+	"n AS ("
+	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
+	"   FROM o WHERE n.order_id = o.id AND n.status = 'PENDING' AND o.status <> 'CANCELLED'),"
+	"q AS ("
+	" DELETE FROM bw_queue AS q USING o"
+	"  WHERE q.server = o.server::text AND q.ordered_by = o.ordered_by::text"
+	"    AND q.order_id = o.id),"
+	"r AS ("
+	" UPDATE bw_requests AS r SET state = 'closed', closed_at = clock_timestamp()"
+	"   FROM o WHERE r.id = o.request_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, status, 'worker', why FROM o)"
+	"SELECT id, status FROM o",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID}
+};
+
 /*
  * What was last bought or given back under this number?  A table is the same if
  * its oid is, or that of the partitioned table above it; names are compared where
@@ -281,4 +320,44 @@ bw_store_bought(const BwProvision *p, const char *number, BwBought *result)
 	result->same_row = bw_store_bool(0, 3);
 	result->row = p->row;
 	result->row.key_values = bw_store_texts(0, 4, &result->row.key_count);
+}
+
+BwOrderedRow *
+bw_store_ordered_rows(const int64 *order_ids, int orders, int *count)
+{
+	Datum		v[1] = {bw_store_int64_array(order_ids, orders)};
+	BwOrderedRow *rows;
+	bool		isnull;
+
+	*count = (int) bw_store_run(&ordered_rows, v, NULL);
+	rows = palloc0(sizeof(BwOrderedRow) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		rows[i].order_id = bw_store_int64(i, 0);
+		rows[i].row.relation = DatumGetObjectId(bw_store_datum(i, 1, &isnull));
+		rows[i].row.key_columns = read_columns(i, 2);
+		rows[i].row.key_values = bw_store_texts(i, 3, &rows[i].row.key_count);
+	}
+	return rows;
+}
+
+BwEnded *
+bw_store_cancel_rowless(const BwOrderedRow *rows, int rows_count, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(rows_count, 1));
+	const char **why = palloc(sizeof(char *) * Max(rows_count, 1));
+	Datum		v[2];
+	int			n = 0;
+
+	for (int i = 0; i < rows_count; i++)
+	{
+		if (rows[i].why_gone == NULL)
+			continue;
+		ids[n] = rows[i].order_id;
+		why[n++] = rows[i].why_gone;
+	}
+	v[0] = bw_store_int64_array(ids, n);
+	v[1] = bw_store_text_array(why, n);
+	*count = n == 0 ? 0 : (int) bw_store_run(&cancel_rowless, v, NULL);
+	return bw_store_ended(*count);
 }

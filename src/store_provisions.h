@@ -13,6 +13,7 @@
 #include "store.h"
 
 #include "order.h"
+#include "store_queue.h"
 #include "store_rows.h"
 
 /* Why an outcome is not written, where another row has the key now. */
@@ -65,6 +66,23 @@ extern void bw_store_written_back(int64 order_id, const char *why_not);
 /* To be tried again; "held_up": it took so long that others come first. */
 extern void bw_store_write_back_failed(int64 order_id, const char *error,
 									   TimestampTz again_at, bool held_up);
+
+/* The row that an order is for. */
+typedef struct BwOrderedRow
+{
+	int64		order_id;
+	BwRowRef	row;
+	const char *why_gone;		/* NULL: it is there */
+} BwOrderedRow;
+
+/* Those of these orders that are for rows; they may be none. */
+extern BwOrderedRow *bw_store_ordered_rows(const int64 *order_ids, int orders, int *count);
+
+/*
+ * Queued orders whose rows are gone, as "why_gone" says: CANCELLED or, if Bandwidth
+ * had an earlier attempt, FAILED.  They have been locked.
+ */
+extern BwEnded *bw_store_cancel_rowless(const BwOrderedRow *rows, int rows_count, int *count);
 
 /* What our orders say about a number that a new row came with. */
 typedef struct BwBought

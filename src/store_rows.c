@@ -13,11 +13,13 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -27,6 +29,9 @@
 
 #include "compat.h"
 #include "store_rows.h"
+
+/* A partition that somebody has locked is not waited for. */
+#define LOCK_TIMEOUT_MS 5
 
 /* A statement that is being put together. */
 typedef struct Draft
@@ -39,6 +44,8 @@ typedef struct Draft
 } Draft;
 
 static uint64 look(const BwRowRef *row, Oid role, const char *verb);
+static bool is_gone(Relation table, BwRowRef *row);
+static bool read_builtin_key(BwRowRef *row);
 static bool is_primary_key(Relation table, const BwRowRef *row);
 static bool find_by_index(Relation table, const BwRowRef *row);
 static bool is_same_key(Relation table, Relation index, const BwRowRef *row);
@@ -222,6 +229,80 @@ scan_index(Relation table, Relation index, const BwRowRef *row)
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	return found;
+}
+
+const char *
+bw_store_row_is_gone(BwRowRef *row)
+{
+	Relation	table;
+	bool		gone;
+
+	if (!ConditionalLockRelationOid(row->relation, AccessShareLock))
+		return NULL;
+	table = try_table_open(row->relation, NoLock);
+	gone = table == NULL || is_gone(table, row);
+	if (table != NULL)
+		table_close(table, NoLock);
+	return gone ? bw_store_why_gone(row) : NULL;
+}
+
+const char *
+bw_store_why_gone(const BwRowRef *row)
+{
+	switch (get_rel_relkind(row->relation))
+	{
+		case '\0':
+			return "its table was dropped";
+		case RELKIND_PARTITIONED_TABLE:
+			return "the row was deleted, its partition was detached, or its primary key was changed";
+		default:
+			return "the row was deleted, or its primary key was changed";
+	}
+}
+
+/* By the primary key, if that is what it was. */
+static bool
+is_gone(Relation table, BwRowRef *row)
+{
+	Oid			oid = bw_primary_key_index(table);
+	BwActor		before;
+	Relation	index;
+	bool		gone;
+
+	if (!OidIsValid(oid) || !ConditionalLockRelationOid(oid, AccessShareLock))
+		return false;
+	index = index_open(oid, NoLock);
+	gone = read_builtin_key(row) && is_same_key(table, index, row);
+	if (gone && table->rd_rel->relkind == RELKIND_RELATION)
+		gone = !scan_index(table, index, row);
+	else if (gone)
+	{
+		bw_store_act_as(&before, bw_store_row_owner(row), 0);
+		bw_store_lock_timeout(LOCK_TIMEOUT_MS);
+		gone = look(row, bw_store_row_owner(row), "SELECT FROM") == 0;
+		bw_store_act_again(&before);
+	}
+	index_close(index, NoLock);
+	return gone;
+}
+
+/* False: a column is gone, or its type may run a user's code. */
+static bool
+read_builtin_key(BwRowRef *row)
+{
+	row->key_types = palloc(sizeof(Oid) * row->key_count);
+	row->key_datums = palloc(sizeof(Datum) * row->key_count);
+	for (int i = 0; i < row->key_count; i++)
+	{
+		AttrNumber	column = row->key_columns[i];
+
+		if (!bw_store_has_column(row->relation, column) ||
+			get_atttype(row->relation, column) >= FirstNormalObjectId)
+			return false;
+		row->key_datums[i] = read_value(row->relation, column, row->key_values[i],
+										&row->key_types[i]);
+	}
+	return true;
 }
 
 bool

@@ -49,6 +49,16 @@ extern bool bw_store_row_says(const BwRowRef *row, Oid role, AttrNumber column,
  */
 extern bool bw_store_row_is_there(const BwRowRef *row);
 
+/*
+ * Why the row is gone, for certain; NULL: it is there, or that cannot be told
+ * without waiting for somebody or running a user's code.  Changes "row".  What it
+ * raises, in a subtransaction, means no more than NULL.
+ */
+extern const char *bw_store_row_is_gone(BwRowRef *row);
+
+/* The same for a row that was not found. */
+extern const char *bw_store_why_gone(const BwRowRef *row);
+
 /* False: it was dropped, or its table was. */
 extern bool bw_store_has_column(Oid relation, AttrNumber column);
 

@@ -41,7 +41,7 @@ static const char *
 why_pointless(const BwProvision *provision)
 {
 	if (get_rel_name(provision->row.relation) == NULL)
-		return "its table was dropped";
+		return bw_store_why_gone(&provision->row);
 	for (int i = 0; i < provision->row.key_count; i++)
 		if (!has_column(provision, provision->row.key_columns[i]))
 			return "a column of its table's primary key was dropped";
@@ -109,7 +109,7 @@ why_not_seen(const BwProvision *provision, Oid role)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides the row from role \"%s\"",
 						GetUserNameFromId(role, false))));
-	return "the row was deleted, or its primary key was changed";
+	return bw_store_why_gone(&provision->row);
 }
 
 /* Blanks that pad a character(n) are no part of it. */

@@ -201,7 +201,7 @@ SELECT is(test.error(format('SELECT bw_retry(%s)', :nibbles)),
           'bw_retry knows nothing of the row');
 
 --
--- Rows that changed while the order was under way
+-- Rows that changed before the order was sent
 --
 INSERT INTO customer (name, postcode) VALUES ('deleted', '27601'), ('renumbered', '27601'), ('has one', '27601');
 DELETE FROM customer WHERE name = 'deleted';
@@ -219,10 +219,36 @@ SELECT ok(test.comes_true($$SELECT bool_and(write_back_error IS NOT NULL) FROM b
                              WHERE name IN ('deleted', 'renumbered', 'has one', 'dropped')$$), 'rows that changed meanwhile');
 SELECT results_eq($$SELECT o.name, o.status, o.write_back_error, n.status FROM bw_orders AS o JOIN bw_order_numbers AS n ON n.order_id = o.id
                      WHERE o.name IN ('deleted', 'renumbered', 'has one', 'dropped') ORDER BY o.id$$,
-                  $$VALUES ('deleted', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE'),
-                           ('renumbered', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE'),
+                  $$VALUES ('deleted', 'CANCELLED', 'the row was deleted, or its primary key was changed', 'PENDING'),
+                           ('renumbered', 'CANCELLED', 'the row was deleted, or its primary key was changed', 'PENDING'),
                            ('has one', 'COMPLETE', 'the row got another telephone number meanwhile', 'COMPLETE'),
-                           ('dropped', 'COMPLETE', 'its table was dropped', 'COMPLETE')$$, 'the number is kept, and the order says why it is nowhere');
+                           ('dropped', 'CANCELLED', 'its table was dropped', 'PENDING')$$, 'no number is bought for a row that is gone');
+
+--
+-- Rows that changed while the order was under way
+--
+CREATE TABLE dropped (id integer PRIMARY KEY, phone text);
+CREATE TRIGGER provision AFTER INSERT ON dropped FOR EACH ROW
+    EXECUTE FUNCTION bw_provision('number_column', 'phone', 'zip', '27601', 'name', 'late dropped');
+RESET ROLE;
+SELECT test.sandbox('faults class=HISTORY kind=status');
+SET ROLE provision_owner;
+INSERT INTO dropped VALUES (1);
+INSERT INTO customer (name, postcode) VALUES ('late deleted', '27601'), ('late renumbered', '27601');
+SELECT ok(test.comes_true($$SELECT bool_and(status = 'RECEIVED') FROM bw_orders WHERE name LIKE 'late %'$$), 'orders that are under way');
+DELETE FROM customer WHERE name = 'late deleted';
+UPDATE customer SET id = id + 1000 WHERE name = 'late renumbered';
+DROP TABLE dropped;
+RESET ROLE;
+SELECT test.sandbox('DELETE faults');
+SET ROLE provision_owner;
+SELECT ok(test.comes_true($$SELECT bool_and(write_back_error IS NOT NULL) FROM bw_orders WHERE name LIKE 'late %'$$), 'end without a row');
+SELECT results_eq($$SELECT o.name, o.status, o.write_back_error, n.status FROM bw_orders AS o JOIN bw_order_numbers AS n ON n.order_id = o.id
+                     WHERE o.name LIKE 'late %' ORDER BY o.name$$,
+                  $$VALUES ('late deleted', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE'),
+                           ('late dropped', 'COMPLETE', 'its table was dropped', 'COMPLETE'),
+                           ('late renumbered', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE')$$,
+                  'the number is kept, and the order says why it is nowhere');
 
 --
 -- A trigger of the user's that fails

@@ -162,7 +162,8 @@ ALTER TABLE parts DETACH PARTITION parts_a;
 RESET ROLE;
 SELECT bw_resume();
 SELECT ok(settled(), 'a partition that is detached');
-SELECT matches((SELECT max(write_back_error) FROM bw_orders WHERE name = 'parts'), '^the row was deleted', 'takes its rows away');
+SELECT is((SELECT max(status || ': ' || write_back_error) FROM bw_orders WHERE name = 'parts'),
+          'CANCELLED: the row was deleted, its partition was detached, or its primary key was changed', 'takes its rows away: nothing is bought for them');
 
 --
 -- Rows that are gone at the end, however late
@@ -248,6 +249,50 @@ SELECT is(said('chained'), 'written', 'a trigger that inserts a row of another t
 SELECT ok(settled(), 'orders for that');
 SELECT is((SELECT count(phone) FROM staying), 2::bigint, 'which gets a number, too');
 RESET ROLE;
+
+--
+-- Rows that are gone when the order could be sent
+--
+CREATE DOMAIN code AS text;
+SET ROLE changes_owner;
+CALL make('held', 'id integer PRIMARY KEY, phone text');
+CALL make('many', 'day date, who uuid DEFAULT gen_random_uuid(), half numeric, short character(8), phone text, PRIMARY KEY (day, who, half, short)');
+CALL make('coded', 'id code PRIMARY KEY, phone text');
+CALL make('shielded', 'id integer PRIMARY KEY, phone text');
+ALTER TABLE shielded ENABLE ROW LEVEL SECURITY;
+ALTER TABLE shielded FORCE ROW LEVEL SECURITY;
+CREATE POLICY new ON shielded FOR INSERT WITH CHECK (true);
+CREATE POLICY gone ON shielded FOR DELETE USING (true);
+CREATE TABLE split (id integer, region text, phone text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE split_a PARTITION OF split FOR VALUES IN ('a');
+CREATE TABLE split_b PARTITION OF split FOR VALUES IN ('b');
+CREATE TRIGGER provision AFTER INSERT ON split FOR EACH ROW EXECUTE FUNCTION bw_provision('number_column', 'phone', 'npanxx', '919200', 'name', 'split');
+RESET ROLE;
+ALTER SERVER bandwidth OPTIONS (ADD ordering 'hold');
+SELECT posts() AS before \gset
+SET ROLE changes_owner;
+INSERT INTO held VALUES (1), (2);
+INSERT INTO many VALUES ('2026-11-27', DEFAULT, 0.5, 'a'), ('2026-11-28', DEFAULT, 0.5, 'b');
+INSERT INTO coded VALUES ('a'), ('b');
+INSERT INTO shielded VALUES (1);
+INSERT INTO split VALUES (1, 'a'), (2, 'a'), (3, 'b');
+DELETE FROM held WHERE id = 1;
+DELETE FROM many WHERE short = 'a';
+DELETE FROM split WHERE id = 1;
+RESET ROLE;
+SELECT is((SELECT count(bw_approve(id)) FROM bw_orders WHERE status = 'HELD'), 10::bigint, 'orders that are approved');
+CREATE FUNCTION became(wanted text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(status, ',' ORDER BY id) FROM bw_orders WHERE name = wanted
+$$;
+SELECT ok(test.comes_true('SELECT bool_and(is_final) FROM bw_orders'), 'end');
+SELECT is(became('held'), 'CANCELLED,COMPLETE', 'as CANCELLED where the row was deleted meanwhile');
+SELECT is(became('many'), 'CANCELLED,COMPLETE', 'with a key of several columns');
+SELECT is(became('split'), 'CANCELLED,COMPLETE,COMPLETE', 'in partitions');
+SELECT is(became('coded'), 'COMPLETE,COMPLETE', 'with one of a type that a user made');
+SELECT is(became('shielded'), 'COMPLETE', 'a row that its owner cannot see is there');
+SELECT is((SELECT concat_ws(' ', e.status, e.source, e.detail) FROM bw_order_events AS e JOIN bw_orders AS o ON o.id = e.order_id WHERE o.name = 'held' ORDER BY e.id LIMIT 1 OFFSET 2),
+          'CANCELLED worker the row was deleted, or its primary key was changed', 'an event says why');
+ALTER SERVER bandwidth OPTIONS (DROP ordering);
 
 --
 -- Tables that cannot be written to later
