@@ -308,10 +308,13 @@ CREATE TABLE bw_searches (
     criteria jsonb,
     quantity integer NOT NULL,
     replaces text[],
+    asks text[] NOT NULL DEFAULT '{}',
     CONSTRAINT bw_searches_pkey PRIMARY KEY (order_id, place)
 );
 COMMENT ON TABLE bw_searches
 IS 'internal: telephone numbers that are to be found for orders';
+COMMENT ON COLUMN bw_searches.asks
+IS 'numbers of which is asked first whether the account has them already';
 REVOKE ALL ON bw_searches FROM PUBLIC;
 
 CREATE TABLE bw_held (
