@@ -137,6 +137,7 @@ CREATE TABLE bw_orders (
     reservation_ids text[],
     for_table text,
     for_key jsonb,
+    for_relation oid,
     retry_of bigint,
     request_id bigint,
     bandwidth_order_id text,
@@ -189,6 +190,8 @@ COMMENT ON COLUMN bw_orders.for_table
 IS 'the table of the row that the order was made for, by bw_provision()';
 COMMENT ON COLUMN bw_orders.for_key
 IS 'the primary key of that row';
+COMMENT ON COLUMN bw_orders.for_relation
+IS 'internal: the oid that that table has in the database of home';
 COMMENT ON COLUMN bw_orders.written_back_at
 IS 'when the outcome was written into that row';
 COMMENT ON COLUMN bw_orders.write_back_error
@@ -305,10 +308,13 @@ CREATE TABLE bw_searches (
     criteria jsonb,
     quantity integer NOT NULL,
     replaces text[],
+    asks text[] NOT NULL DEFAULT '{}',
     CONSTRAINT bw_searches_pkey PRIMARY KEY (order_id, place)
 );
 COMMENT ON TABLE bw_searches
 IS 'internal: telephone numbers that are to be found for orders';
+COMMENT ON COLUMN bw_searches.asks
+IS 'numbers of which is asked first whether the account has them already';
 REVOKE ALL ON bw_searches FROM PUBLIC;
 
 CREATE TABLE bw_held (
@@ -435,7 +441,7 @@ CREATE TABLE bw_provisions (
     tries integer NOT NULL DEFAULT 0,
     held_up boolean NOT NULL DEFAULT false,
     CONSTRAINT bw_provisions_pkey PRIMARY KEY (order_id),
-    CONSTRAINT bw_provisions_row_key UNIQUE (relation, key)
+    CONSTRAINT bw_provisions_row_key UNIQUE (relation, key, number_column)
 );
 CREATE INDEX bw_provisions_due_at_idx ON bw_provisions (due_at)
  WHERE due_at IS NOT NULL;

@@ -9,7 +9,9 @@
  *
  * Whatever must not go out is sifted here, because only the worker sees all
  * orders: what lies over a limit per day, what waits for approval, what is not
- * allowed any more, and a number for which another order is under way.
+ * allowed any more, a number for which another order is under way, and what was
+ * for a row that is gone.  A table that somebody has locked is not waited for, and
+ * no user's code is run: then the order goes out, and write_back.c finds no row.
  *
  * Orders that give numbers back are claimed with the others, but have a limit and
  * a budget of their own.
@@ -28,6 +30,7 @@
 #include "guards.h"
 #include "registry.h"
 #include "settle.h"
+#include "store_provisions.h"
 #include "store_queue.h"
 #include "submit.h"
 
@@ -86,6 +89,9 @@ static void claim_group(BwWork *work, Turn *turn);
 static void write_claims(Turn *turn, BwClaim *claims, int count);
 static void prepare_claims(BwWork *work, Turn *turn, BwClaim *claims, int count);
 static BwOrderData *pick(Turn *turn, int limit, int *picked);
+static int	drop_rowless(BwWork *work, Turn *turn, BwOrderData *orders, int picked);
+static void look_at_rows(BwWork *work, void *arg);
+static bool has_ended(const BwEnded *ended, int count, int64 order_id);
 static bool any_shares(const BwOrderData *orders, int count);
 static BwOrderData *pick_more_shared(Turn *turn, BwOrderData *first, int *picked);
 static int	make_claims(Turn *turn, BwOrderData *orders, int picked,
@@ -281,6 +287,7 @@ claim_group(BwWork *work, Turn *turn)
 	turn->suspect = picked > 0 ? orders[0].id : 0;
 	if (picked > 0 && orders[0].paused && is_paused(turn))
 		return;
+	picked = drop_rowless(work, turn, orders, picked);
 	count = make_claims(turn, orders, picked, claims, limit);
 	set_aside(turn);
 	if (count == limit)
@@ -327,6 +334,73 @@ write_claims(Turn *turn, BwClaim *claims, int count)
 				   (int) turn->spent[BW_KIND_ORDER], bw_submit_patience_ms(server));
 	if (disconnects > 0)
 		bw_store_spend(server->name, BW_KIND_DISCONNECT, disconnects);
+}
+
+/* Looking whether rows are there. */
+typedef struct Look
+{
+	BwOrderedRow *rows;
+	int			count;
+	int			next;
+	Oid			busy;			/* a table that could not be looked into */
+} Look;
+
+/*
+ * Cancel orders whose rows are gone; returns how many orders remain.  What a part
+ * of a request was for was looked at when the whole was claimed.
+ */
+static int
+drop_rowless(BwWork *work, Turn *turn, BwOrderData *orders, int picked)
+{
+	Look		look = {.busy = InvalidOid};
+	int64	   *ids = palloc(sizeof(int64) * Max(picked, 1));
+	BwEnded    *ended;
+	int			count = 0;
+	int			left = 0;
+
+	for (int i = 0; i < picked; i++)
+		if (orders[i].kind == BW_KIND_ORDER && orders[i].member_count <= 1)
+			ids[count++] = orders[i].id;
+	if (count == 0)
+		return picked;
+	look.rows = bw_store_ordered_rows(ids, count, &look.count);
+	while (look.next < look.count && !bw_work_attempt(work, look_at_rows, &look, NULL))
+		look.busy = look.rows[look.next++].row.relation;
+	ended = bw_store_cancel_rowless(look.rows, look.count, &count);
+	if (count == 0)
+		return picked;
+	for (int i = 0; i < count; i++)
+		note_moved(turn, &ended[i].order_id, 1, ended[i].status);
+	turn->moved = bw_release_waiting(turn->moved);
+	turn->again_at = GetCurrentTimestamp();
+	for (int i = 0; i < picked; i++)
+		if (!has_ended(ended, count, orders[i].id))
+			orders[left++] = orders[i];
+	return left;
+}
+
+/* Whatever it may raise is about the next row. */
+static void
+look_at_rows(BwWork *work, void *arg)
+{
+	Look	   *look = arg;
+
+	for (; look->next < look->count; look->next++)
+	{
+		BwOrderedRow *ordered = &look->rows[look->next];
+
+		if (ordered->row.relation != look->busy)
+			ordered->why_gone = bw_store_row_is_gone(&ordered->row);
+	}
+}
+
+static bool
+has_ended(const BwEnded *ended, int count, int64 order_id)
+{
+	for (int i = 0; i < count; i++)
+		if (ended[i].order_id == order_id)
+			return true;
+	return false;
 }
 
 /*

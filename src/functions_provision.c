@@ -49,9 +49,9 @@ bw_provision(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		provision_batch(rule, trigger->tg_newtable);
 	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		bw_provision_row(rule, trigger->tg_newslot);
+		bw_provision_row(rule, trigger->tg_newslot, false);
 	else
-		bw_provision_row(rule, trigger->tg_trigslot);
+		bw_provision_row(rule, trigger->tg_trigslot, true);
 	bw_warn_without_worker("the order stays QUEUED");
 	return PointerGetDatum(NULL);
 }
@@ -113,7 +113,7 @@ provision_batch(const BwProvisionRule *rule, Tuplestorestate *rows)
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
-		bw_provision_row(rule, slot);
+		bw_provision_row(rule, slot, true);
 		MemoryContextReset(row_cxt);
 		tuplestore_select_read_pointer(rows, pointer);
 	}

@@ -22,6 +22,7 @@
 static void begin(BwNewOrder *order, const BwServer *server,
 				  const BwOrderOptions *options, const BwProvision *for_row);
 static void insert(const BwNewOrder *order, BwPlaced *placed);
+static bool make_way(const BwNewOrder *order);
 static Datum number_array(const BwNumber *numbers, int count);
 static void check_key(const char *key);
 static void check_search(const BwSearchOrder *wanted);
@@ -144,6 +145,8 @@ insert(const BwNewOrder *order, BwPlaced *placed)
 	check_key(order->idempotency_key);
 	bw_store_enter(&scope);
 	placed->id = bw_store_insert_order(order, &row_waits);
+	if (placed->id == 0 && row_waits && make_way(order))
+		placed->id = bw_store_insert_order(order, &row_waits);
 	placed->is_new = placed->id != 0;
 	if (!placed->is_new && !row_waits)
 		placed->id = bw_store_same_order(order);
@@ -152,6 +155,33 @@ insert(const BwNewOrder *order, BwPlaced *placed)
 	if (placed->is_new)
 		bw_registry_wake_at_commit(order->held_until == DT_NOEND ? BW_TOPIC_QUEUE
 								   : BW_TOPIC_HELD);
+}
+
+/*
+ * A row waits for an order already.  Either that is what is wanted still, or it was
+ * made for another row with the same primary key, or before this one was altered:
+ * then it is cancelled.  If it is too late for that, a row that was altered goes on
+ * waiting, because else two numbers would be bought for it; to one that was
+ * inserted, the number of another one is not given.
+ */
+static bool
+make_way(const BwNewOrder *order)
+{
+	bool		wants_same = false;
+	int64		id = bw_store_order_of_row(order, &wants_same);
+
+	if (id == 0)
+		return true;
+	if (wants_same)
+		return false;
+	if (!bw_store_cancel_order(id))
+	{
+		if (!order->for_row->is_new)
+			return false;
+		bw_store_written_back(id, BW_ROW_REPLACED);
+	}
+	bw_store_end_provision(id);
+	return true;
 }
 
 static void

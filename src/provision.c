@@ -69,15 +69,18 @@ static void at_transaction_end(XactEvent event, void *arg);
 static void cancel_orders_of_nothing(void);
 static void cancel_unless_exists(const Made *entry);
 static bool says_complete(const BwProvisionRule *rule, TupleTableSlot *row);
-static bool is_bought(const BwProvision *provision, int64 *order_id);
+static bool has_its_number(const BwProvisionRule *rule, TupleTableSlot *row,
+						   const BwProvision *provision);
+static bool another_row_has(const BwProvision *provision, const BwBought *bought,
+							const BwNumber *number, Oid role);
 static int64 place(const BwProvisionRule *rule, TupleTableSlot *row,
 				   const BwProvision *provision);
 
 void
-bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row)
+bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row, bool is_new)
 {
 	Place		where = {.rule = rule};
-	BwProvision provision = {0};
+	BwProvision provision = {.is_new = is_new};
 	ErrorContextCallback context;
 
 	context.callback = tell_place;
@@ -221,7 +224,6 @@ place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provi
 {
 	BwSearchOrder wanted = {.server = bw_config_server(rule->server),.for_row = provision};
 	BwPlaced	placed;
-	int64		before;
 
 	bw_config_check_usage(wanted.server, GetUserId());
 	bw_criteria_init(&wanted.criteria);
@@ -240,19 +242,16 @@ place(const BwProvisionRule *rule, TupleTableSlot *row, const BwProvision *provi
 	}
 	if (provision->number_before == NULL)
 		bw_place_search_order(&wanted, &placed);
-	else if (says_complete(rule, row) && is_bought(provision, &before))
-	{
-		ereport(NOTICE,
-				(errmsg("no number is ordered: %s was bought for this table already, by order " INT64_FORMAT,
-						provision->number_before, before)));
+	else if (has_its_number(rule, row, provision))
 		return 0;
-	}
 	else
 	{
 		const char *number = provision->number_before;
 		BwNumbersOrder exact = {.server = wanted.server,.numbers = &number,.count = 1,
 		.options = wanted.options,.tag = wanted.tag,.for_row = provision};
 
+		/* The row may have it already: it never gets another one instead. */
+		exact.options.attempts = Min(exact.options.attempts, 1);
 		bw_place_numbers_order(&exact, &placed);
 	}
 	if (placed.id == 0)
@@ -281,18 +280,51 @@ says_complete(const BwProvisionRule *rule, TupleTableSlot *row)
  * saved elsewhere may come back: with its number.
  */
 static bool
-is_bought(const BwProvision *provision, int64 *order_id)
+has_its_number(const BwProvisionRule *rule, TupleTableSlot *row,
+			   const BwProvision *provision)
 {
 	BwNumber	number;
 	BwProblem	problem;
+	BwBought	bought;
+	bool		complete = says_complete(rule, row);
+	bool		has_it = false;
+	Oid			role = GetUserId();
 	BwStoreScope scope;
 
 	if (!bw_number_parse(provision->number_before, &number, &problem))
 		return false;			/* the order will say so */
 	bw_store_enter(&scope);
-	*order_id = bw_store_bought_for(provision->table, number.digits);
+	bw_store_bought(provision, number.digits, &bought);
+	if (bought.order_id != 0)
+		has_it = complete || bought.same_row ||
+			!another_row_has(provision, &bought, &number, role);
 	bw_store_leave(&scope);
-	return *order_id != 0;
+	if (has_it)
+		ereport(NOTICE,
+				(errmsg("no number is ordered: %s was bought for this table already, by order " INT64_FORMAT,
+						provision->number_before, bought.order_id)));
+	else if (complete && bought.was_pruned)
+		ereport(NOTICE,
+				(errmsg("no number is ordered: the row has %s, as it says", provision->number_before),
+				 errdetail("Old orders were deleted by bw_prune().")));
+	else
+		return false;
+	return true;
+}
+
+/* Does the row that the number was bought for still have it? */
+static bool
+another_row_has(const BwProvision *provision, const BwBought *bought,
+				const BwNumber *number, Oid role)
+{
+	char	   *text;
+	BwNumber	there;
+	BwProblem	problem;
+
+	return bought->row.key_count > 0 &&
+		bw_store_row_says(&bought->row, role, provision->number_column, &text) &&
+		text != NULL && bw_number_parse(text, &there, &problem) &&
+		strcmp(there.digits, number->digits) == 0;
 }
 
 /* For the end of the transaction. */

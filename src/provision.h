@@ -18,10 +18,12 @@
 
 /*
  * Order a number for a row, in the name of the current role: the one that the
- * row names, or one by the rule's criteria.  Nothing if the row waits for an
- * order already, or names a number that was bought for its table.  If the row is
- * gone when the transaction ends, the order is cancelled.  Raises what bw_order() and bw_order_search() raise.
+ * row names, or one by the rule's criteria.  Nothing if the row waits already for
+ * an order that wants the same, or names a number that was bought for its table.
+ * "is_new": it was inserted.  If the row is gone when the transaction ends, the
+ * order is cancelled.  Raises what bw_order() and bw_order_search() raise.
  */
-extern void bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row);
+extern void bw_provision_row(const BwProvisionRule *rule, TupleTableSlot *row,
+							 bool is_new);
 
 #endif							/* BW_PROVISION_H */

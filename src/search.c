@@ -12,6 +12,9 @@
  * those that come while it is under way wait for the next one, so that five
  * thousand orders cost a few searches however they were committed.
  *
+ * A number that a user named and that was taken may be the account's own, ordered
+ * once more: Bandwidth is asked before another one is bought in its place.
+ *
  * A search has no outcome to lose.  What is remembered between laps is only how
  * many numbers to ask for and when; a worker that starts asks again at once.
  *
@@ -65,6 +68,8 @@ typedef struct SearchResult
 	char	   *rate_center;	/* of the group's number, where there are no
 								 * criteria */
 	char	   *state;
+	bool		ours;			/* the account has the number that was asked
+								 * about */
 } SearchResult;
 
 /* Numbers that are given out, and what that means. */
@@ -95,11 +100,12 @@ static bool begin(BwWork *work, Search *search);
 static void make_task(BwWork *work, void *arg);
 static void start(BwWork *work, BwTask *task);
 static void take_numbers(BwTask *task);
-static void take_rate_center(BwTask *task);
+static void take_about_number(BwTask *task);
 static bool is_wanted(const SearchResult *result, const BwRow *row, BwNumber *number);
 static void record(BwWork *work, void *arg);
 static bool record_trouble(BwWork *work, Recording *recording);
 static void record_rate_center(Recording *recording);
+static void record_asked(Recording *recording);
 static void deal(Recording *recording);
 static void deal_row(Deal *deal, SearchResult *result, const BwSearchRow *row,
 					 char **free_ones, int free_count, int *next);
@@ -191,6 +197,7 @@ find_search(BwWork *work, const BwSearchGroup *group)
 		search = lfirst(lc);
 		if (same(search->group.criteria, group->criteria) &&
 			same(search->group.prefix, group->prefix) &&
+			same(search->group.asks, group->asks) &&
 			same(search->group.server, group->server) &&
 			same(search->group.ordered_by, group->ordered_by) &&
 			same(search->group.account_id, group->account_id))
@@ -205,6 +212,7 @@ find_search(BwWork *work, const BwSearchGroup *group)
 	search->group.criteria = copy_text(cxt, group->criteria);
 	search->group.prefix = copy_text(cxt, group->prefix);
 	search->group.number = copy_text(cxt, group->number);
+	search->group.asks = copy_text(cxt, group->asks);
 	search->not_before = DT_NOBEGIN;
 	old = MemoryContextSwitchTo(work->cxt);
 	work->searches = lappend(work->searches, search);
@@ -295,7 +303,12 @@ start(BwWork *work, BwTask *task)
 	const SearchResult *result = task->detail;
 	BwCallSpec	spec = {.class = BW_CLASS_SEARCH,.method = "GET"};
 
-	if (result->search->group.criteria == NULL)
+	if (result->search->group.asks != NULL)
+	{
+		spec.class = BW_CLASS_HISTORY;
+		spec.path = psprintf("/tns/%s", result->search->group.asks);
+	}
+	else if (result->search->group.criteria == NULL)
 	{
 		spec.class = BW_CLASS_HISTORY;
 		spec.path = psprintf("/tns/%s/ratecenter", result->search->group.number);
@@ -319,7 +332,7 @@ bw_search_finished(BwWork *work, BwTask *task)
 	if (search->group.criteria != NULL)
 		take_numbers(task);
 	else
-		take_rate_center(task);
+		take_about_number(task);
 	if (bw_work_transaction(work, record, &recording, "recording a search"))
 		bw_work_moved(work, recording.moved);
 	search->task = NULL;
@@ -366,8 +379,25 @@ is_wanted(const SearchResult *result, const BwRow *row, BwNumber *number)
 	return max_tier < 0 || (tier != NULL && tier[0] != '\0' && atoi(tier) <= max_tier);
 }
 
+/* Bandwidth answers about numbers that the account gave back, too. */
+static bool
+has_number(const char *account_id, const BwNumberReply *reply)
+{
+	static const char *const gone[] = {
+		"Available", "Aging", "Disconnected", "PortOut", "Removed", "Eliminated"
+	};
+
+	if (reply->account_id != NULL && strcmp(reply->account_id, account_id) != 0)
+		return false;
+	for (int i = 0; i < (int) lengthof(gone); i++)
+		if (reply->status != NULL && pg_strcasecmp(reply->status, gone[i]) == 0)
+			return false;
+	return true;
+}
+
+/* Its rate center, or who has it. */
 static void
-take_rate_center(BwTask *task)
+take_about_number(BwTask *task)
 {
 	SearchResult *result = task->detail;
 	const BwOutcome *outcome = bw_call_outcome(task->call);
@@ -382,6 +412,7 @@ take_rate_center(BwTask *task)
 	result->readable = true;
 	result->rate_center = copy_text(task->cxt, reply->rate_center);
 	result->state = copy_text(task->cxt, reply->state);
+	result->ours = has_number(result->search->group.account_id, reply);
 	bw_xml_free_number(reply);
 }
 
@@ -396,7 +427,12 @@ record(BwWork *work, void *arg)
 
 	if (record_trouble(work, recording))
 		return;
-	if (outcome->kind == BW_OUTCOME_REFUSED || outcome->kind == BW_OUTCOME_NOT_FOUND)
+	if (result->search->group.asks != NULL)
+	{
+		if (outcome->kind != BW_OUTCOME_DONE || result->readable)
+			record_asked(recording);
+	}
+	else if (outcome->kind == BW_OUTCOME_REFUSED || outcome->kind == BW_OUTCOME_NOT_FOUND)
 		refuse_all(recording, outcome->code, outcome->text);
 	else if (result->readable && no_criteria)
 		record_rate_center(recording);
@@ -577,6 +613,38 @@ refuse_all(Recording *recording, const char *code, const char *text)
 			!(rows[i].partial_allowed && rows[i].attempt > 1);
 	}
 	finish_deal(recording, &deal, code != NULL ? code : "5018");
+}
+
+/*
+ * A number that was taken by the account itself, some time ago, is not replaced:
+ * whoever ordered it again has it.
+ */
+static void
+record_asked(Recording *recording)
+{
+	SearchResult *result = recording->task->detail;
+	const BwSearchGroup *group = &result->search->group;
+	int			count;
+	BwSearchRow *rows = bw_store_lock_searches(group, &count);
+	char	   *text = psprintf("the account has %s already", group->asks);
+	Deal		deal;
+
+	bw_store_asked(rows, count, group->asks, result->ours, text);
+	result->search->not_before = DT_NOBEGIN;
+	if (!result->ours)
+		return;
+	make_deal(&deal, rows, count, 0);
+	for (int i = 0; i < count; i++)
+	{
+		deal.steps[i].order_id = rows[i].order_id;
+		deal.steps[i].place = rows[i].place;
+		deal.steps[i].next = BW_SEARCH_AGAIN;
+		deal.ends[i].order_id = rows[i].order_id;
+		deal.ends[i].text = text;
+		deal.ends[i].certain = !rows[i].partial_allowed;
+	}
+	deal.order_count = count;
+	finish_deal(recording, &deal, "5005");
 }
 
 /*

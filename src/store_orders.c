@@ -65,7 +65,7 @@ static const char insert_self[] =
 "   FROM bw_identity"
 "  WHERE database_oid = $21 AND system_identifier = $22 AND instance = $23),";
 
-/* The unique key is what allows a row one open order. */
+/* The unique key is what allows a row one open order for each of its numbers. */
 static const char insert_row[] =
 "p AS ("
 " INSERT INTO bw_provisions (order_id, relation, key, key_columns, key_values,"
@@ -79,10 +79,11 @@ static const char insert_itself[] =
 "        status, quantity, site_id, peer_id, name, customer_order_id,"
 "        idempotency_key, tag, criteria, partial_allowed,"
 "        back_order_requested, direct, attempts, reservation_ids,"
-"        request_id, retry_of, for_table, for_key)"
+"        request_id, retry_of, for_table, for_key, for_relation)"
 " OVERRIDING SYSTEM VALUE"
 " SELECT id, home, $36, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19, $24, $25::jsonb"
+"        $12::jsonb, $13, $14, $15, $16, $17, request_id, $19, $24, $25::jsonb,"
+"        $26"
 "   FROM self%s"
 " ON CONFLICT DO NOTHING"
 " RETURNING id, home, request_id)";
@@ -157,6 +158,22 @@ static BwStatement order_by_key = {
 	" WHERE o.server = $1 AND o.ordered_by = $2 AND o.idempotency_key = $3",
 	.nargs = 7,
 	.argtypes = {NAMEOID, NAMEOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID}
+};
+
+/* And does it want the same as a new one? */
+static BwStatement order_of_row = {
+	.text =
+	"SELECT o.id, o.server = $4 AND o.site_id IS NOT DISTINCT FROM $5"
+	"         AND o.peer_id IS NOT DISTINCT FROM $6 AND o.direct = $7"
+	"         AND o.criteria IS NOT DISTINCT FROM $8::jsonb"
+	"         AND ($9 IS NULL OR EXISTS (SELECT FROM bw_order_numbers AS n"
+	"                                     WHERE n.order_id = o.id AND n.replaces IS NULL"
+	"                                       AND n.telephone_number = ($9::text[])[1]))"
+	"  FROM bw_provisions AS p JOIN bw_orders AS o ON o.id = p.order_id"
+	" WHERE p.relation = $1 AND p.key = $2 AND p.number_column = $3",
+	.nargs = 9,
+	.argtypes = {OIDOID, TEXTOID, INT2OID, NAMEOID, TEXTOID, TEXTOID, BOOLOID,
+	TEXTOID, TEXTARRAYOID}
 };
 
 static BwStatement order_by_retry = {
@@ -409,6 +426,29 @@ fill_row(const BwProvision *p, Datum *v, bool *nulls)
 	v[8] = Int16GetDatum(p->error_column);
 	v[9] = BoolGetDatum(p->e164);
 	v[10] = text_or_null(p->number_before, &nulls[10]);
+}
+
+int64
+bw_store_order_of_row(const BwNewOrder *order, bool *wants_same)
+{
+	const BwProvision *p = order->for_row;
+	Datum		v[9];
+	bool		nulls[9] = {false};
+
+	v[0] = ObjectIdGetDatum(p->row.relation);
+	v[1] = CStringGetTextDatum(p->key);
+	v[2] = Int16GetDatum(p->number_column);
+	v[3] = DirectFunctionCall1(namein, CStringGetDatum(order->server));
+	v[4] = text_or_null(order->site_id, &nulls[4]);
+	v[5] = text_or_null(order->peer_id, &nulls[5]);
+	v[6] = BoolGetDatum(order->direct);
+	v[7] = text_or_null(order->criteria, &nulls[7]);
+	v[8] = order->numbers;
+	nulls[8] = order->numbers == 0;
+	if (bw_store_run_latest(&order_of_row, v, nulls) == 0)
+		return 0;
+	*wants_same = bw_store_bool(0, 1);
+	return bw_store_int64(0, 0);
 }
 
 bool

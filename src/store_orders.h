@@ -63,6 +63,13 @@ extern int64 bw_store_insert_order(const BwNewOrder *order, bool *row_waits);
  */
 extern int64 bw_store_same_order(const BwNewOrder *order);
 
+/*
+ * Id of the order that the row waits for already, 0: it does not.  Does that one
+ * want the same: the same number or criteria, from the same server, at the same
+ * place?
+ */
+extern int64 bw_store_order_of_row(const BwNewOrder *order, bool *wants_same);
+
 /* What an order that has ended did not get, as an order to insert. */
 extern BwNewOrder *bw_store_rest_of_order(int64 id);
 

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "store_provisions.h"
@@ -40,6 +41,12 @@ static BwStatement provision = {
 
 static BwStatement end_provision = {
 	.text = "DELETE FROM bw_provisions WHERE order_id = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static BwStatement row_waits = {
+	.text = "SELECT FROM bw_provisions WHERE order_id = $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
 };
@@ -99,15 +106,71 @@ static BwStatement write_back_failed = {
 	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, BOOLOID}
 };
 
-/* What was last bought or given back under this number? */
-static BwStatement bought_for = {
+static BwStatement ordered_rows = {
 	.text =
-	"SELECT CASE WHEN o.kind = 'order' AND o.for_table = $1 THEN o.id END"
-	"  FROM bw_order_numbers AS n JOIN bw_orders AS o ON o.id = n.order_id"
-	" WHERE n.telephone_number = $2 AND n.status = 'COMPLETE'"
-	" ORDER BY o.id DESC LIMIT 1",
+	"SELECT p.order_id, p.relation, p.key_columns, p.key_values"
+	"  FROM bw_provisions AS p WHERE p.order_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+static BwStatement cancel_rowless = {
+	.text =
+	"WITH g AS (SELECT * FROM unnest($1::bigint[], $2::text[]) AS g(order_id, why)),"
+	"o AS ("
+	" UPDATE bw_orders AS o"
+	"    SET status = CASE WHEN attempts_used = 1 THEN 'CANCELLED'"
+	"                 ELSE " BW_ENDED_STATUS("FAILED") " END,"
+	"        failed_quantity = CASE WHEN attempts_used > 1"
+	"                          THEN quantity - COALESCE(completed_quantity, 0) END,"
+	"        write_back_error = g.why, closed_at = clock_timestamp()"
+	"   FROM g WHERE o.id = g.order_id AND o.status = 'QUEUED'"
+	" RETURNING o.id, o.server, o.ordered_by, o.status, o.request_id, g.why),"
+	"p AS (DELETE FROM bw_provisions AS p USING o WHERE p.order_id = o.id),"
+	"n AS ("
+	" UPDATE bw_order_numbers AS n SET status = 'FAILED'"
+	"   FROM o WHERE n.order_id = o.id AND n.status = 'PENDING' AND o.status <> 'CANCELLED'),"
+	"q AS ("
+	" DELETE FROM bw_queue AS q USING o"
+	"  WHERE q.server = o.server::text AND q.ordered_by = o.ordered_by::text"
+	"    AND q.order_id = o.id),"
+	"r AS ("
+	" UPDATE bw_requests AS r SET state = 'closed', closed_at = clock_timestamp()"
+	"   FROM o WHERE r.id = o.request_id),"
+	"e AS ("
+	" INSERT INTO bw_order_events (order_id, status, source, detail)"
+	" SELECT id, status, 'worker', why FROM o)"
+	"SELECT id, status FROM o",
 	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID}
+};
+
+/*
+ * What was last bought or given back under this number?  A table is the same if
+ * its oid is, or that of the partitioned table above it; names are compared where
+ * that table is gone, or was another database's.
+ */
+static BwStatement bought = {
+	.text =
+	"SELECT i.pruned_before > '-infinity', b.id, b.same_table, b.same_key, b.key_values"
+	"  FROM bw_identity AS i"
+	"  LEFT JOIN LATERAL ("
+	"   SELECT o.id, o.kind = 'order' AND CASE"
+	"           WHEN o.for_table IS NULL THEN false"
+	"           WHEN o.home = i.home"
+	"            AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = o.for_relation)"
+	"           THEN COALESCE(pg_partition_root(o.for_relation), o.for_relation)"
+	"              = COALESCE(pg_partition_root($2), $2)"
+	"           ELSE o.for_table = $1 END AS same_table,"
+	"          o.for_key = $3::jsonb AS same_key,"
+	"          (SELECT CASE WHEN bool_and(o.for_key ? k.name)"
+	"                       THEN array_agg(o.for_key ->> k.name ORDER BY k.n) END"
+	"             FROM unnest($4::text[]) WITH ORDINALITY AS k(name, n)) AS key_values"
+	"     FROM bw_order_numbers AS n JOIN bw_orders AS o ON o.id = n.order_id"
+	"    WHERE n.telephone_number = $5 AND n.status = 'COMPLETE'"
+	"    ORDER BY o.id DESC LIMIT 1) AS b ON true",
+	.nargs = 5,
+	.argtypes = {TEXTOID, OIDOID, TEXTOID, TEXTARRAYOID, TEXTOID}
 };
 
 static AttrNumber *
@@ -178,6 +241,14 @@ bw_store_end_provision(int64 order_id)
 	bw_store_run(&end_provision, v, NULL);
 }
 
+bool
+bw_store_row_waits(int64 order_id)
+{
+	Datum		v[1] = {Int64GetDatum(order_id)};
+
+	return bw_store_run_latest(&row_waits, v, NULL) > 0;
+}
+
 void
 bw_store_write_back_due(int64 order_id)
 {
@@ -225,10 +296,68 @@ bw_store_write_back_failed(int64 order_id, const char *error, TimestampTz again_
 	bw_store_run(&write_back_failed, v, NULL);
 }
 
-int64
-bw_store_bought_for(const char *table, const char *number)
+void
+bw_store_bought(const BwProvision *p, const char *number, BwBought *result)
 {
-	Datum		v[2] = {CStringGetTextDatum(table), CStringGetTextDatum(number)};
+	const char **names = palloc(sizeof(char *) * p->row.key_count);
+	Datum		v[5];
 
-	return bw_store_run(&bought_for, v, NULL) > 0 ? bw_store_int64(0, 0) : 0;
+	for (int i = 0; i < p->row.key_count; i++)
+		names[i] = get_attname(p->row.relation, p->row.key_columns[i], false);
+	v[0] = CStringGetTextDatum(p->table);
+	v[1] = ObjectIdGetDatum(p->row.relation);
+	v[2] = CStringGetTextDatum(p->key);
+	v[3] = bw_store_text_array(names, p->row.key_count);
+	v[4] = CStringGetTextDatum(number);
+	memset(result, 0, sizeof(BwBought));
+	if (bw_store_run(&bought, v, NULL) == 0)
+		return;
+	result->is_known = !bw_store_is_null(0, 1);
+	result->was_pruned = !result->is_known && bw_store_bool(0, 0);
+	if (!result->is_known || !bw_store_bool(0, 2))
+		return;
+	result->order_id = bw_store_int64(0, 1);
+	result->same_row = bw_store_bool(0, 3);
+	result->row = p->row;
+	result->row.key_values = bw_store_texts(0, 4, &result->row.key_count);
+}
+
+BwOrderedRow *
+bw_store_ordered_rows(const int64 *order_ids, int orders, int *count)
+{
+	Datum		v[1] = {bw_store_int64_array(order_ids, orders)};
+	BwOrderedRow *rows;
+	bool		isnull;
+
+	*count = (int) bw_store_run(&ordered_rows, v, NULL);
+	rows = palloc0(sizeof(BwOrderedRow) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		rows[i].order_id = bw_store_int64(i, 0);
+		rows[i].row.relation = DatumGetObjectId(bw_store_datum(i, 1, &isnull));
+		rows[i].row.key_columns = read_columns(i, 2);
+		rows[i].row.key_values = bw_store_texts(i, 3, &rows[i].row.key_count);
+	}
+	return rows;
+}
+
+BwEnded *
+bw_store_cancel_rowless(const BwOrderedRow *rows, int rows_count, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(rows_count, 1));
+	const char **why = palloc(sizeof(char *) * Max(rows_count, 1));
+	Datum		v[2];
+	int			n = 0;
+
+	for (int i = 0; i < rows_count; i++)
+	{
+		if (rows[i].why_gone == NULL)
+			continue;
+		ids[n] = rows[i].order_id;
+		why[n++] = rows[i].why_gone;
+	}
+	v[0] = bw_store_int64_array(ids, n);
+	v[1] = bw_store_text_array(why, n);
+	*count = n == 0 ? 0 : (int) bw_store_run(&cancel_rowless, v, NULL);
+	return bw_store_ended(*count);
 }

@@ -13,10 +13,13 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/bitmapset.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -26,6 +29,9 @@
 
 #include "compat.h"
 #include "store_rows.h"
+
+/* A partition that somebody has locked is not waited for. */
+#define LOCK_TIMEOUT_MS 5
 
 /* A statement that is being put together. */
 typedef struct Draft
@@ -37,6 +43,10 @@ typedef struct Draft
 	bool		nulls[BW_STATEMENT_MAX_ARGS];
 } Draft;
 
+static uint64 look(const BwRowRef *row, Oid role, const char *verb);
+static bool is_gone(Relation table, BwRowRef *row);
+static bool read_builtin_key(BwRowRef *row);
+static bool is_primary_key(Relation table, const BwRowRef *row);
 static bool find_by_index(Relation table, const BwRowRef *row);
 static bool is_same_key(Relation table, Relation index, const BwRowRef *row);
 static bool scan_index(Relation table, Relation index, const BwRowRef *row);
@@ -76,24 +86,76 @@ bw_store_has_column(Oid relation, AttrNumber column)
 bool
 bw_store_row_exists(const BwRowRef *row, Oid role)
 {
+	return look(row, role, "SELECT FROM") > 0;
+}
+
+bool
+bw_store_row_is_single(const BwRowRef *row, Oid role)
+{
+	Relation	table = try_table_open(row->relation, AccessShareLock);
+	bool		is_key;
+
+	if (table == NULL)
+		return false;
+	is_key = is_primary_key(table, row);
+	table_close(table, NoLock);
+	return is_key || look(row, role, "SELECT FROM") == 1;
+}
+
+/* In whatever order its columns are. */
+static bool
+is_primary_key(Relation table, const BwRowRef *row)
+{
+	Bitmapset  *left = NULL;
+	Oid			oid = bw_primary_key_index(table);
+	Relation	index;
+	bool		same;
+
+	if (!OidIsValid(oid))
+		return false;
+	for (int i = 0; i < row->key_count; i++)
+		left = bms_add_member(left, row->key_columns[i]);
+	index = index_open(oid, AccessShareLock);
+	same = index->rd_index->indnkeyatts == row->key_count;
+	for (int i = 0; same && i < row->key_count; i++)
+		left = bms_del_member(left, index->rd_index->indkey.values[i]);
+	index_close(index, NoLock);
+	return same && bms_is_empty(left);
+}
+
+bool
+bw_store_row_says(const BwRowRef *row, Oid role, AttrNumber column, char **value)
+{
+	if (!bw_store_has_column(row->relation, column) ||
+		look(row, role, psprintf("SELECT %s FROM",
+								 column_name(row->relation, column))) == 0)
+		return false;
+	*value = bw_store_text(0, 0);
+	return true;
+}
+
+/* How many rows there are, as the table's owner sees them. */
+static uint64
+look(const BwRowRef *row, Oid role, const char *verb)
+{
 	Oid			owner = bw_store_row_owner(row);
 	BwActor		before;
 	Draft		draft;
-	bool		exists;
+	uint64		count;
 
 	if (!OidIsValid(owner))
-		return false;
+		return 0;
 	for (int i = 0; i < row->key_count; i++)
 		if (!bw_store_has_column(row->relation, row->key_columns[i]))
-			return false;
+			return 0;
 	bw_store_act_as(&before, role, SECURITY_RESTRICTED_OPERATION);
-	begin(&draft, "SELECT FROM", row->relation);
+	begin(&draft, verb, row->relation);
 	add_key(&draft, row);
 	bw_store_act_again(&before);
 	bw_store_act_as(&before, owner, SECURITY_NOFORCE_RLS);
-	exists = run(&draft) > 0;
+	count = run(&draft);
 	bw_store_act_again(&before);
-	return exists;
+	return count;
 }
 
 bool
@@ -169,6 +231,80 @@ scan_index(Relation table, Relation index, const BwRowRef *row)
 	return found;
 }
 
+const char *
+bw_store_row_is_gone(BwRowRef *row)
+{
+	Relation	table;
+	bool		gone;
+
+	if (!ConditionalLockRelationOid(row->relation, AccessShareLock))
+		return NULL;
+	table = try_table_open(row->relation, NoLock);
+	gone = table == NULL || is_gone(table, row);
+	if (table != NULL)
+		table_close(table, NoLock);
+	return gone ? bw_store_why_gone(row) : NULL;
+}
+
+const char *
+bw_store_why_gone(const BwRowRef *row)
+{
+	switch (get_rel_relkind(row->relation))
+	{
+		case '\0':
+			return "its table was dropped";
+		case RELKIND_PARTITIONED_TABLE:
+			return "the row was deleted, its partition was detached, or its primary key was changed";
+		default:
+			return "the row was deleted, or its primary key was changed";
+	}
+}
+
+/* By the primary key, if that is what it was. */
+static bool
+is_gone(Relation table, BwRowRef *row)
+{
+	Oid			oid = bw_primary_key_index(table);
+	BwActor		before;
+	Relation	index;
+	bool		gone;
+
+	if (!OidIsValid(oid) || !ConditionalLockRelationOid(oid, AccessShareLock))
+		return false;
+	index = index_open(oid, NoLock);
+	gone = read_builtin_key(row) && is_same_key(table, index, row);
+	if (gone && table->rd_rel->relkind == RELKIND_RELATION)
+		gone = !scan_index(table, index, row);
+	else if (gone)
+	{
+		bw_store_act_as(&before, bw_store_row_owner(row), 0);
+		bw_store_lock_timeout(LOCK_TIMEOUT_MS);
+		gone = look(row, bw_store_row_owner(row), "SELECT FROM") == 0;
+		bw_store_act_again(&before);
+	}
+	index_close(index, NoLock);
+	return gone;
+}
+
+/* False: a column is gone, or its type may run a user's code. */
+static bool
+read_builtin_key(BwRowRef *row)
+{
+	row->key_types = palloc(sizeof(Oid) * row->key_count);
+	row->key_datums = palloc(sizeof(Datum) * row->key_count);
+	for (int i = 0; i < row->key_count; i++)
+	{
+		AttrNumber	column = row->key_columns[i];
+
+		if (!bw_store_has_column(row->relation, column) ||
+			get_atttype(row->relation, column) >= FirstNormalObjectId)
+			return false;
+		row->key_datums[i] = read_value(row->relation, column, row->key_values[i],
+										&row->key_types[i]);
+	}
+	return true;
+}
+
 bool
 bw_store_lock_row(const BwRowRef *row, AttrNumber column, char **value)
 {
@@ -184,7 +320,7 @@ bw_store_lock_row(const BwRowRef *row, AttrNumber column, char **value)
 	return true;
 }
 
-bool
+uint64
 bw_store_update_row(const BwRowRef *row, const BwNewValue *values, int count)
 {
 	Draft		draft;
@@ -198,7 +334,7 @@ bw_store_update_row(const BwRowRef *row, const BwNewValue *values, int count)
 		appendStringInfo(&draft.text, "$%d", draft.nargs);
 	}
 	add_key(&draft, row);
-	return run(&draft) > 0;
+	return run(&draft);
 }
 
 static void

@@ -35,12 +35,29 @@ typedef struct BwRowRef
  */
 extern bool bw_store_row_exists(const BwRowRef *row, Oid role);
 
+/* Is it the only one?  A key that is not the primary key any more may have many. */
+extern bool bw_store_row_is_single(const BwRowRef *row, Oid role);
+
+/* The same as the first, and what a column of it says, as text (NULL: null). */
+extern bool bw_store_row_says(const BwRowRef *row, Oid role, AttrNumber column,
+							  char **value);
+
 /*
- * The same at a glance, by the index of the primary key, and without a scope: a
+ * The same as the first at a glance, by the index of the primary key, and without a scope: a
  * SELECT would take longer than a user's whole INSERT.  No user's code is run.
  * False: look closer.
  */
 extern bool bw_store_row_is_there(const BwRowRef *row);
+
+/*
+ * Why the row is gone, for certain; NULL: it is there, or that cannot be told
+ * without waiting for somebody or running a user's code.  Changes "row".  What it
+ * raises, in a subtransaction, means no more than NULL.
+ */
+extern const char *bw_store_row_is_gone(BwRowRef *row);
+
+/* The same for a row that was not found. */
+extern const char *bw_store_why_gone(const BwRowRef *row);
 
 /* False: it was dropped, or its table was. */
 extern bool bw_store_has_column(Oid relation, AttrNumber column);
@@ -61,8 +78,8 @@ typedef struct BwNewValue
 	const char *value;
 } BwNewValue;
 
-/* False: no row was updated. */
-extern bool bw_store_update_row(const BwRowRef *row, const BwNewValue *values,
-								int count);
+/* Returns how many rows were updated. */
+extern uint64 bw_store_update_row(const BwRowRef *row, const BwNewValue *values,
+								  int count);
 
 #endif							/* BW_STORE_ROWS_H */

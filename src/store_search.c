@@ -17,8 +17,12 @@
 static BwStatement search_groups = {
 	.text =
 	"SELECT s.server, s.ordered_by, o.account_id, s.criteria::text, s.prefix,"
-	"       min(s.place), least(sum(s.quantity), 5000)::int"
-	"  FROM (SELECT *, CASE WHEN criteria IS NULL THEN left(place, 6) END AS prefix"
+	"       CASE WHEN s.ask IS NULL THEN min(s.place) END,"
+	"       least(sum(s.quantity), 5000)::int, s.ask"
+	"  FROM (SELECT server, ordered_by, order_id, place, quantity, asks[1] AS ask,"
+	"               CASE WHEN asks = '{}' THEN criteria END AS criteria,"
+	"               CASE WHEN asks = '{}' AND criteria IS NULL"
+	"                    THEN left(place, 6) END AS prefix"
 	"          FROM bw_searches OFFSET 0) AS s"
 	" CROSS JOIN LATERAL ("
 	"  SELECT FROM bw_queue AS q"
@@ -31,15 +35,16 @@ static BwStatement search_groups = {
 	" WHERE NOT EXISTS (SELECT FROM bw_pauses AS p"
 	"                    WHERE p.server = s.server"
 	"                      AND p.ordered_by IN ('', s.ordered_by))"
-	" GROUP BY s.server, s.ordered_by, o.account_id, s.criteria, s.prefix"
+	" GROUP BY s.server, s.ordered_by, o.account_id, s.criteria, s.prefix, s.ask"
 	" ORDER BY min(s.order_id)",
 	.nargs = 0
 };
 
-/* Rows of a group whose key is $1 to $5. */
+/* Rows of a group whose key is $1 to $6. */
 #define OF_GROUP(s) \
 	s ".server = $1 AND " s ".ordered_by = $2" \
-	" AND " s ".criteria IS NOT DISTINCT FROM $4::jsonb" \
+	" AND " s ".asks[1] IS NOT DISTINCT FROM $6" \
+	" AND ($6 IS NOT NULL OR " s ".criteria IS NOT DISTINCT FROM $4::jsonb)" \
 	" AND ($5 IS NULL OR left(" s ".place, 6) = $5) "
 
 static BwStatement lock_searches = {
@@ -54,8 +59,8 @@ static BwStatement lock_searches = {
 	"   AND o.account_id = $3 AND o.status = 'QUEUED'"
 	" ORDER BY s.order_id, s.place LIMIT 5000"
 	" FOR NO KEY UPDATE OF o, q, s SKIP LOCKED",
-	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 static BwStatement free_numbers = {
@@ -112,14 +117,34 @@ static BwStatement widen = {
 	.text =
 	"UPDATE bw_searches AS s"
 	"   SET criteria = jsonb_build_object('area_code', left(s.place, 3),"
-	"                  'rate_center', $6::text, 'state', $7::text, 'lca', false)"
+	"                  'rate_center', $7::text, 'state', $8::text, 'lca', false)"
 	" WHERE s.ctid = ANY (ARRAY("
 	"  SELECT l.ctid FROM bw_searches AS l"
 	"   WHERE " OF_GROUP("l") " AND $3 = (SELECT o.account_id FROM bw_orders AS o"
 	"                                      WHERE o.id = l.order_id)"
 	"  FOR NO KEY UPDATE SKIP LOCKED))",
-	.nargs = 7,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	.nargs = 8,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static BwStatement asked = {
+	.text =
+	"WITH c AS (SELECT * FROM unnest($1::bigint[], $2::text[]) AS c(order_id, place)),"
+	"o AS ("
+	" UPDATE bw_orders AS o SET error_text = $5 FROM c WHERE $4 AND o.id = c.order_id),"
+	"n AS ("
+	" UPDATE bw_order_numbers AS n SET error_text = $5"
+	"   FROM c WHERE $4 AND n.order_id = c.order_id AND n.telephone_number = $3),"
+	"d AS ("
+	" DELETE FROM bw_searches AS s USING c"
+	"  WHERE $4 AND s.order_id = c.order_id AND s.place = c.place AND s.quantity = 1)"
+	"UPDATE bw_searches AS s"
+	"   SET asks = s.asks[2:], quantity = s.quantity - $4::int,"
+	"       replaces = CASE WHEN $4 THEN array_remove(s.replaces, $3) ELSE s.replaces END"
+	"  FROM c"
+	" WHERE s.order_id = c.order_id AND s.place = c.place AND NOT ($4 AND s.quantity = 1)",
+	.nargs = 5,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTOID, BOOLOID, TEXTOID}
 };
 
 /* Who cannot share a request gets his own now, as bw_order() would make it. */
@@ -203,7 +228,8 @@ static BwStatement end_searches = {
  * because others of the order were taken: they stay, for the next attempt.
  *
  * By the user's own criteria, else by the number: the same NPA-NXX or, where
- * there is none, the same kind of toll-free numbers.
+ * there is none, the same kind of toll-free numbers.  A number that the user named
+ * may be taken because the account has it: that is asked first.
  */
 static BwStatement substitute = {
 	.text =
@@ -217,7 +243,7 @@ static BwStatement substitute = {
 	" RETURNING o.id, o.server, o.ordered_by, o.criteria, o.attempts_used, o.attempts),"
 	"t AS ("
 	" SELECT n.order_id, n.telephone_number AS tn,"
-	"        COALESCE(n.replaces, n.telephone_number) AS root,"
+	"        COALESCE(n.replaces, n.telephone_number) AS root, n.replaces IS NULL AS named,"
 	"        CASE WHEN o.criteria IS NULL THEN left(n.telephone_number, 6) END AS prefix"
 	"   FROM unnest($4::bigint[], $5::text[]) AS t(order_id, tn)"
 	"   JOIN bw_order_numbers AS n ON n.order_id = t.order_id AND n.telephone_number = t.tn"
@@ -228,15 +254,17 @@ static BwStatement substitute = {
 	" RETURNING n.order_id),"
 	"s AS ("
 	" INSERT INTO bw_searches (order_id, server, ordered_by, place, criteria,"
-	"                          quantity, replaces)"
+	"                          quantity, replaces, asks)"
 	" SELECT o.id, o.server, o.ordered_by, COALESCE(t.place, ''),"
 	"        CASE WHEN t.prefix IS NULL THEN o.criteria"
 	"             WHEN t.prefix ~ '^8(00|33|44|55|66|77|88)' THEN"
 	"                  jsonb_build_object('toll_free_wildcard_pattern', left(t.prefix, 2) || '*')"
 	"             ELSE jsonb_build_object('npanxx', t.prefix, 'lca', false) END,"
-	"        t.count, t.roots"
+	"        t.count, t.roots, COALESCE(t.asks, '{}')"
 	"   FROM (SELECT order_id, prefix, CASE WHEN prefix IS NOT NULL THEN min(tn) END AS place,"
-	"                count(*) AS count, array_agg(root ORDER BY tn) AS roots"
+	"                count(*) AS count, array_agg(root ORDER BY tn) AS roots,"
+	"                array_agg(tn ORDER BY tn)"
+	"                  FILTER (WHERE named AND prefix IS NOT NULL) AS asks"
 	"           FROM t GROUP BY order_id, prefix) AS t"
 	"   JOIN o ON o.id = t.order_id"
 	" RETURNING order_id, quantity),"
@@ -279,6 +307,7 @@ bw_store_search_groups(int *count)
 		groups[i].prefix = bw_store_text(i, 4);
 		groups[i].number = bw_store_text(i, 5);
 		groups[i].quantity = bw_store_int32(i, 6);
+		groups[i].asks = bw_store_text(i, 7);
 	}
 	return groups;
 }
@@ -295,14 +324,17 @@ group_key(const BwSearchGroup *group, Datum *v, bool *nulls)
 	nulls[4] = group->prefix == NULL;
 	if (!nulls[4])
 		v[4] = CStringGetTextDatum(group->prefix);
+	nulls[5] = group->asks == NULL;
+	if (!nulls[5])
+		v[5] = CStringGetTextDatum(group->asks);
 }
 
 BwSearchRow *
 bw_store_lock_searches(const BwSearchGroup *group, int *count)
 {
 	BwSearchRow *rows;
-	Datum		v[5];
-	bool		nulls[5] = {false};
+	Datum		v[6];
+	bool		nulls[6] = {false};
 
 	group_key(group, v, nulls);
 	*count = (int) bw_store_run(&lock_searches, v, nulls);
@@ -395,13 +427,35 @@ void
 bw_store_widen(const BwSearchGroup *group, const char *rate_center,
 			   const char *state)
 {
-	Datum		v[7];
-	bool		nulls[7] = {false};
+	Datum		v[8];
+	bool		nulls[8] = {false};
 
 	group_key(group, v, nulls);
-	v[5] = CStringGetTextDatum(rate_center);
-	v[6] = CStringGetTextDatum(state);
+	v[6] = CStringGetTextDatum(rate_center);
+	v[7] = CStringGetTextDatum(state);
 	bw_store_run(&widen, v, nulls);
+}
+
+void
+bw_store_asked(const BwSearchRow *rows, int count, const char *number, bool ours,
+			   const char *text)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	const char **places = palloc(sizeof(char *) * Max(count, 1));
+	Datum		v[5];
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = rows[i].order_id;
+		places[i] = rows[i].place;
+	}
+	v[0] = bw_store_int64_array(ids, count);
+	v[1] = bw_store_text_array(places, count);
+	v[2] = CStringGetTextDatum(number);
+	v[3] = BoolGetDatum(ours);
+	v[4] = CStringGetTextDatum(text);
+	if (count > 0)
+		bw_store_run(&asked, v, NULL);
 }
 
 void

@@ -30,6 +30,9 @@ typedef struct BwSearchGroup
 	char	   *criteria;		/* jsonb as text, NULL: none yet */
 	char	   *prefix;			/* NPA-NXX where there are no criteria */
 	char	   *number;			/* one with that prefix */
+	char	   *asks;			/* a number that was taken: by ourselves,
+								 * before? That is asked first; then the three
+								 * above are NULL.  NULL: none */
 	int			quantity;		/* of all orders, at most BW_QUANTITY_MAX */
 } BwSearchGroup;
 
@@ -92,6 +95,13 @@ extern void bw_store_search_steps(const BwSearchStep *steps, int count);
 /* Search in that rate center, for rows of a group without criteria. */
 extern void bw_store_widen(const BwSearchGroup *group, const char *rate_center,
 						   const char *state);
+
+/*
+ * Whether the account has the number that these rows ask about: then nothing is
+ * searched for in its place.
+ */
+extern void bw_store_asked(const BwSearchRow *rows, int count, const char *number,
+						   bool ours, const char *text);
 
 /* An order that was searched for. */
 typedef struct BwSearchEnd

@@ -41,7 +41,7 @@ static const char *
 why_pointless(const BwProvision *provision)
 {
 	if (get_rel_name(provision->row.relation) == NULL)
-		return "its table was dropped";
+		return bw_store_why_gone(&provision->row);
 	for (int i = 0; i < provision->row.key_count; i++)
 		if (!has_column(provision, provision->row.key_columns[i]))
 			return "a column of its table's primary key was dropped";
@@ -76,20 +76,29 @@ acting_role(const BwProvision *provision)
 static const char *
 write_row(const BwProvision *provision, Oid role, Oid trusting)
 {
-	const char *why_not = NULL;
 	char	   *number_now;
 	bool		found;
 	BwActor		before;
 
-	bw_store_act_as(&before, role,
-					role == trusting ? 0 : SECURITY_RESTRICTED_OPERATION);
+	int			flags = role == trusting ? 0 : SECURITY_RESTRICTED_OPERATION;
+
+	bw_store_act_as(&before, role, flags);
 	found = bw_store_lock_row(&provision->row, provision->number_column, &number_now);
-	if (found && !same_number(number_now, provision->number_before))
-		why_not = "the row got another telephone number meanwhile";
-	if (found && why_not == NULL)
-		update(provision);
 	bw_store_act_again(&before);
-	return found ? why_not : why_not_seen(provision, role);
+	if (!found)
+		return why_not_seen(provision, role);
+	if (!bw_store_row_is_single(&provision->row, role))
+		return "its table got another primary key, and several rows have the key that the row had";
+	if (!same_number(number_now, provision->number_before))
+		return "the row got another telephone number meanwhile";
+
+	/* Whoever replaced the row has said so before we could lock the new one. */
+	if (!bw_store_row_waits(provision->order_id))
+		return BW_ROW_REPLACED;
+	bw_store_act_as(&before, role, flags);
+	update(provision);
+	bw_store_act_again(&before);
+	return NULL;
 }
 
 static const char *
@@ -100,7 +109,7 @@ why_not_seen(const BwProvision *provision, Oid role)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides the row from role \"%s\"",
 						GetUserNameFromId(role, false))));
-	return "the row was deleted, or its primary key was changed";
+	return bw_store_why_gone(&provision->row);
 }
 
 /* Blanks that pad a character(n) are no part of it. */
@@ -122,6 +131,7 @@ update(const BwProvision *provision)
 {
 	BwNewValue	values[3];
 	int			count = 0;
+	uint64		updated;
 
 	if (provision->number != NULL)
 		values[count++] = (BwNewValue)
@@ -139,7 +149,12 @@ update(const BwProvision *provision)
 	{
 		provision->error_column, provision->error
 	};
-	if (count > 0 && !bw_store_update_row(&provision->row, values, count))
+	updated = count > 0 ? bw_store_update_row(&provision->row, values, count) : 1;
+	if (updated > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("several rows would have been updated")));
+	if (updated == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("the row was not updated"),

@@ -131,7 +131,7 @@ INSERT INTO customer (name, phone) VALUES ('Butch', '(919) 243-0002'), ('Tyke', 
 SELECT ok(settled(), 'rows that name their number');
 SELECT results_eq($$SELECT name, phone, phone_status, phone_error FROM customer WHERE name IN ('Butch', 'Tyke') ORDER BY id$$,
                   $$VALUES ('Butch', '+19192430002', 'COMPLETE', NULL),
-                           ('Tyke', '+19192430000', 'COMPLETE', NULL)$$, 'get it, or another one like it');
+                           ('Tyke', '+19192430001', 'FAILED', '5005: The telephone number is unavailable for ordering')$$, 'get it, or none');
 
 --
 -- Rows that are not there at the end
@@ -201,7 +201,7 @@ SELECT is(test.error(format('SELECT bw_retry(%s)', :nibbles)),
           'bw_retry knows nothing of the row');
 
 --
--- Rows that changed while the order was under way
+-- Rows that changed before the order was sent
 --
 INSERT INTO customer (name, postcode) VALUES ('deleted', '27601'), ('renumbered', '27601'), ('has one', '27601');
 DELETE FROM customer WHERE name = 'deleted';
@@ -219,10 +219,36 @@ SELECT ok(test.comes_true($$SELECT bool_and(write_back_error IS NOT NULL) FROM b
                              WHERE name IN ('deleted', 'renumbered', 'has one', 'dropped')$$), 'rows that changed meanwhile');
 SELECT results_eq($$SELECT o.name, o.status, o.write_back_error, n.status FROM bw_orders AS o JOIN bw_order_numbers AS n ON n.order_id = o.id
                      WHERE o.name IN ('deleted', 'renumbered', 'has one', 'dropped') ORDER BY o.id$$,
-                  $$VALUES ('deleted', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE'),
-                           ('renumbered', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE'),
+                  $$VALUES ('deleted', 'CANCELLED', 'the row was deleted, or its primary key was changed', 'PENDING'),
+                           ('renumbered', 'CANCELLED', 'the row was deleted, or its primary key was changed', 'PENDING'),
                            ('has one', 'COMPLETE', 'the row got another telephone number meanwhile', 'COMPLETE'),
-                           ('dropped', 'COMPLETE', 'its table was dropped', 'COMPLETE')$$, 'the number is kept, and the order says why it is nowhere');
+                           ('dropped', 'CANCELLED', 'its table was dropped', 'PENDING')$$, 'no number is bought for a row that is gone');
+
+--
+-- Rows that changed while the order was under way
+--
+CREATE TABLE dropped (id integer PRIMARY KEY, phone text);
+CREATE TRIGGER provision AFTER INSERT ON dropped FOR EACH ROW
+    EXECUTE FUNCTION bw_provision('number_column', 'phone', 'zip', '27601', 'name', 'late dropped');
+RESET ROLE;
+SELECT test.sandbox('faults class=HISTORY kind=status');
+SET ROLE provision_owner;
+INSERT INTO dropped VALUES (1);
+INSERT INTO customer (name, postcode) VALUES ('late deleted', '27601'), ('late renumbered', '27601');
+SELECT ok(test.comes_true($$SELECT bool_and(status = 'RECEIVED') FROM bw_orders WHERE name LIKE 'late %'$$), 'orders that are under way');
+DELETE FROM customer WHERE name = 'late deleted';
+UPDATE customer SET id = id + 1000 WHERE name = 'late renumbered';
+DROP TABLE dropped;
+RESET ROLE;
+SELECT test.sandbox('DELETE faults');
+SET ROLE provision_owner;
+SELECT ok(test.comes_true($$SELECT bool_and(write_back_error IS NOT NULL) FROM bw_orders WHERE name LIKE 'late %'$$), 'end without a row');
+SELECT results_eq($$SELECT o.name, o.status, o.write_back_error, n.status FROM bw_orders AS o JOIN bw_order_numbers AS n ON n.order_id = o.id
+                     WHERE o.name LIKE 'late %' ORDER BY o.name$$,
+                  $$VALUES ('late deleted', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE'),
+                           ('late dropped', 'COMPLETE', 'its table was dropped', 'COMPLETE'),
+                           ('late renumbered', 'COMPLETE', 'the row was deleted, or its primary key was changed', 'COMPLETE')$$,
+                  'the number is kept, and the order says why it is nowhere');
 
 --
 -- A trigger of the user's that fails
@@ -294,6 +320,30 @@ SELECT ok(settled(), 'one that has these');
 RESET ROLE;
 SELECT ok(phone IS NOT NULL, 'gets its number') FROM customer WHERE name = 'Fido';
 SELECT is(ordered_by::text, 'provision_app', 'which it ordered') FROM bw_orders WHERE name = 'Fido';
+
+--
+-- A row with two numbers
+--
+SET ROLE provision_owner;
+CREATE TABLE office (id integer PRIMARY KEY, phone text, phone_status text, fax text, fax_status text);
+CREATE TRIGGER phone AFTER INSERT ON office FOR EACH ROW
+    EXECUTE FUNCTION bw_provision('number_column', 'phone', 'status_column', 'phone_status', 'zip', '27601');
+CREATE TRIGGER fax AFTER INSERT ON office FOR EACH ROW
+    EXECUTE FUNCTION bw_provision('number_column', 'fax', 'status_column', 'fax_status', 'npanxx', '919200');
+INSERT INTO office SELECT generate_series(1, 3);
+SELECT ok(settled(), 'two triggers of a table');
+SELECT results_eq('SELECT phone_status, fax_status, phone <> fax, fax LIKE ''919200%'' FROM office',
+                  $$VALUES ('COMPLETE', 'COMPLETE', true, true), ('COMPLETE', 'COMPLETE', true, true), ('COMPLETE', 'COMPLETE', true, true)$$,
+                  'give each row two numbers');
+BEGIN;
+INSERT INTO office VALUES (4);
+DELETE FROM office WHERE id = 4;
+COMMIT;
+INSERT INTO office SELECT 5, phone, 'COMPLETE', fax, 'COMPLETE' FROM office WHERE id = 1;
+SELECT ok(settled(), 'a row that is gone at the end, and one that comes with both');
+SELECT is((SELECT string_agg(status, ',') FROM bw_orders WHERE for_table = 'public.office' AND for_key = '{"id": 4}'), 'CANCELLED,CANCELLED', 'neither is bought');
+SELECT is((SELECT count(*) FROM bw_orders WHERE for_table = 'public.office' AND for_key = '{"id": 5}'), 0::bigint, 'nor again');
+RESET ROLE;
 
 SELECT is_empty('SELECT * FROM bw_provisions', 'nobody waits any more');
 SELECT * FROM finish();

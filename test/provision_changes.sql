@@ -51,6 +51,7 @@ CALL make('no_key', 'id integer PRIMARY KEY, phone text');
 CALL make('wider_key', 'id integer PRIMARY KEY, phone text');
 CALL make('text_key', 'id integer PRIMARY KEY, phone text');
 CALL make('other_key', 'id integer PRIMARY KEY, other integer UNIQUE NOT NULL DEFAULT 7, phone text');
+CALL make('shared_key', 'id integer PRIMARY KEY, tenant integer NOT NULL DEFAULT 1, phone text');
 CALL make('too_narrow', 'id integer PRIMARY KEY, phone text');
 CALL make('made_again', 'id integer PRIMARY KEY, phone text');
 CALL make('filled_again', 'id integer PRIMARY KEY, phone text');
@@ -63,6 +64,7 @@ INSERT INTO no_key VALUES (1);
 INSERT INTO wider_key VALUES (1);
 INSERT INTO text_key VALUES (1);
 INSERT INTO other_key VALUES (1);
+INSERT INTO shared_key VALUES (1);
 INSERT INTO too_narrow VALUES (1);
 INSERT INTO made_again VALUES (1);
 INSERT INTO filled_again VALUES (1);
@@ -78,6 +80,8 @@ ALTER TABLE no_key DROP id;
 ALTER TABLE wider_key ALTER id TYPE bigint, ALTER phone TYPE bigint USING phone::bigint;
 ALTER TABLE text_key ALTER id TYPE text;
 ALTER TABLE other_key DROP CONSTRAINT other_key_pkey, ADD PRIMARY KEY (other);
+ALTER TABLE shared_key DROP CONSTRAINT shared_key_pkey, ADD PRIMARY KEY (tenant, id);
+INSERT INTO shared_key VALUES (1, 2);
 ALTER TABLE too_narrow ALTER phone TYPE character varying(5);
 DROP TABLE made_again;
 CREATE TABLE made_again (id integer PRIMARY KEY, phone text);
@@ -98,6 +102,9 @@ SELECT is(said('wider_key'), 'written', 'other types');
 SELECT isnt((SELECT phone FROM wider_key), NULL, 'are no hindrance');
 SELECT is(said('text_key'), 'written', 'of the key');
 SELECT is(said('other_key'), 'written', 'nor is another primary key');
+SELECT is(said('shared_key'), 'its table got another primary key, and several rows have the key that the row had, written', 'unless the old one fits several rows');
+SELECT results_eq($$SELECT tenant, (SELECT for_key FROM bw_order_numbers JOIN bw_orders ON id = order_id WHERE telephone_number = phone) FROM shared_key ORDER BY tenant$$,
+                  $$VALUES (1, NULL), (2, '{"id": 1, "tenant": 2}'::jsonb)$$, 'of which none gets a number that may be that of another');
 SELECT is(said('too_narrow'), 'value too long for type character varying(5) (SQLSTATE 22001)', 'a number is not cut to fit');
 SELECT is(waits('too_narrow'), true, 'but tried again');
 ALTER TABLE too_narrow ALTER phone TYPE text;
@@ -155,7 +162,8 @@ ALTER TABLE parts DETACH PARTITION parts_a;
 RESET ROLE;
 SELECT bw_resume();
 SELECT ok(settled(), 'a partition that is detached');
-SELECT matches((SELECT max(write_back_error) FROM bw_orders WHERE name = 'parts'), '^the row was deleted', 'takes its rows away');
+SELECT is((SELECT max(status || ': ' || write_back_error) FROM bw_orders WHERE name = 'parts'),
+          'CANCELLED: the row was deleted, its partition was detached, or its primary key was changed', 'takes its rows away: nothing is bought for them');
 
 --
 -- Rows that are gone at the end, however late
@@ -241,6 +249,50 @@ SELECT is(said('chained'), 'written', 'a trigger that inserts a row of another t
 SELECT ok(settled(), 'orders for that');
 SELECT is((SELECT count(phone) FROM staying), 2::bigint, 'which gets a number, too');
 RESET ROLE;
+
+--
+-- Rows that are gone when the order could be sent
+--
+CREATE DOMAIN code AS text;
+SET ROLE changes_owner;
+CALL make('held', 'id integer PRIMARY KEY, phone text');
+CALL make('many', 'day date, who uuid DEFAULT gen_random_uuid(), half numeric, short character(8), phone text, PRIMARY KEY (day, who, half, short)');
+CALL make('coded', 'id code PRIMARY KEY, phone text');
+CALL make('shielded', 'id integer PRIMARY KEY, phone text');
+ALTER TABLE shielded ENABLE ROW LEVEL SECURITY;
+ALTER TABLE shielded FORCE ROW LEVEL SECURITY;
+CREATE POLICY new ON shielded FOR INSERT WITH CHECK (true);
+CREATE POLICY gone ON shielded FOR DELETE USING (true);
+CREATE TABLE split (id integer, region text, phone text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE split_a PARTITION OF split FOR VALUES IN ('a');
+CREATE TABLE split_b PARTITION OF split FOR VALUES IN ('b');
+CREATE TRIGGER provision AFTER INSERT ON split FOR EACH ROW EXECUTE FUNCTION bw_provision('number_column', 'phone', 'npanxx', '919200', 'name', 'split');
+RESET ROLE;
+ALTER SERVER bandwidth OPTIONS (ADD ordering 'hold');
+SELECT posts() AS before \gset
+SET ROLE changes_owner;
+INSERT INTO held VALUES (1), (2);
+INSERT INTO many VALUES ('2026-11-27', DEFAULT, 0.5, 'a'), ('2026-11-28', DEFAULT, 0.5, 'b');
+INSERT INTO coded VALUES ('a'), ('b');
+INSERT INTO shielded VALUES (1);
+INSERT INTO split VALUES (1, 'a'), (2, 'a'), (3, 'b');
+DELETE FROM held WHERE id = 1;
+DELETE FROM many WHERE short = 'a';
+DELETE FROM split WHERE id = 1;
+RESET ROLE;
+SELECT is((SELECT count(bw_approve(id)) FROM bw_orders WHERE status = 'HELD'), 10::bigint, 'orders that are approved');
+CREATE FUNCTION became(wanted text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(status, ',' ORDER BY id) FROM bw_orders WHERE name = wanted
+$$;
+SELECT ok(test.comes_true('SELECT bool_and(is_final) FROM bw_orders'), 'end');
+SELECT is(became('held'), 'CANCELLED,COMPLETE', 'as CANCELLED where the row was deleted meanwhile');
+SELECT is(became('many'), 'CANCELLED,COMPLETE', 'with a key of several columns');
+SELECT is(became('split'), 'CANCELLED,COMPLETE,COMPLETE', 'in partitions');
+SELECT is(became('coded'), 'COMPLETE,COMPLETE', 'with one of a type that a user made');
+SELECT is(became('shielded'), 'COMPLETE', 'a row that its owner cannot see is there');
+SELECT is((SELECT concat_ws(' ', e.status, e.source, e.detail) FROM bw_order_events AS e JOIN bw_orders AS o ON o.id = e.order_id WHERE o.name = 'held' ORDER BY e.id LIMIT 1 OFFSET 2),
+          'CANCELLED worker the row was deleted, or its primary key was changed', 'an event says why');
+ALTER SERVER bandwidth OPTIONS (DROP ordering);
 
 --
 -- Tables that cannot be written to later

@@ -63,7 +63,7 @@ RESET ROLE;
 SELECT name, phone, phone_status, phone_error FROM shop.customers ORDER BY id;
 
 -- She takes one from elsewhere.  A row that names its number orders that one,
--- or, because of "attempts", one like it if somebody else was faster.
+-- and none in its place if somebody else was faster.
 SET ROLE shop_app;
 UPDATE shop.customers SET phone = '(919) 243-0002', phone_status = 'retry' WHERE id = 3;
 SELECT bw_wait(max(id)) FROM bw_orders WHERE for_table = 'shop.customers';

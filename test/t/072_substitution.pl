@@ -57,6 +57,25 @@ $id = order_id($node, '9192000006');
 wait_for_all($node);
 is(result($id), 'FAILED 1 0 1 5005', 'without attempts left it fails');
 
+# the account has it already
+$sandbox->control('own', tn => $_) foreach ('9192000008', '9192000009');
+$id = order_id($node, '9192000008', 'attempts => 3');
+wait_for_all($node);
+is(field($id, "concat_ws(' ', status, error_code, error_text)"), 'FAILED 5005 the account has 9192000008 already', 'what the account has is not replaced');
+is(numbers($id), '9192000008 FAILED 5005 1', 'no other number is bought');
+$sandbox->sell('9192000010');
+$id = order_id($node, [ '9192000009', '9192000010', '9192000011' ], 'attempts => 2, partial_allowed => true');
+wait_for_all($node);
+is(result($id), 'PARTIAL 2 2 1 5018', 'of several numbers, the others are');
+is(sql("SELECT concat_ws(' ', status, error_code, error_text) FROM bw_order_numbers WHERE order_id = $id AND telephone_number = '9192000009'"),
+	'FAILED 5005 the account has 9192000009 already', 'each number says why');
+is(sql("SELECT string_agg(replaces, ',') FROM bw_order_numbers WHERE order_id = $id AND replaces IS NOT NULL"), '9192000010', 'and only those');
+$id = order_id($node, [ '9192000009', '9192000012' ], 'attempts => 2');
+wait_for_all($node);
+is(field($id, "concat_ws(' ', status, error_code, error_text)"), 'FAILED 5005 the account has 9192000009 already', 'all or nothing: nothing');
+is($sandbox->number('9192000012')->{state}, 'available', 'is bought');
+is(sql('SELECT count(*) FROM bw_searches'), 0, 'nothing is left to search');
+
 # every attempt fails
 $sandbox->config(snatch_every => 1);
 $sandbox->sell('9192000007');
