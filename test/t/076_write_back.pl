@@ -53,14 +53,18 @@ sql(q{
 		RETURN NEW;
 	END $$;
 	CREATE TRIGGER sleep BEFORE UPDATE ON sleepy FOR EACH ROW EXECUTE FUNCTION sleep();
+	CREATE TABLE parted (id int PRIMARY KEY, phone text) PARTITION BY RANGE (id);
+	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (1000);
+	CREATE TRIGGER provision AFTER INSERT ON parted FOR EACH ROW EXECUTE FUNCTION bw_provision('number_column', 'phone', 'npanxx', '919200');
 	SELECT bw_pause();
+	INSERT INTO parted SELECT generate_series(1, 40);
 	INSERT INTO locked VALUES (1), (2);
 	INSERT INTO shut VALUES (1);
 	INSERT INTO sleepy SELECT generate_series(1, 20)});
 my $holder = $node->background_psql('postgres', on_error_stop => 1);
 $holder->query_safe('BEGIN');
 $holder->query_safe('SELECT FROM locked WHERE id = 1 FOR UPDATE');
-$holder->query_safe('LOCK TABLE shut');
+$holder->query_safe('LOCK TABLE shut, parted_1');
 sql('SELECT bw_resume()');
 wait_until(sub { sql(q{SELECT count(DISTINCT for_table) FROM bw_orders WHERE for_table IN ('public.locked', 'public.shut', 'public.sleepy') AND write_back_error IS NOT NULL}) == 3 },
 	'a locked row, a locked table, a trigger that sleeps');
@@ -84,6 +88,7 @@ cmp_ok($worst, '<', $TIMEOUT_S + $SLACK_S, 'rows of other tables wait for one ti
 cmp_ok($slowest, '<', $SLACK_S, 'orders for no row wait for none');
 cmp_ok(sql(q{SELECT max(extract(epoch FROM applied_at - received_at)) FROM bw_notifications}), '<', $SLACK_S, 'nor do callbacks');
 is(written('locked'), 1, 'nor does another row of the table');
+is(sql(q{SELECT count(*) FROM bw_orders WHERE for_table IN ('public.shut', 'public.parted') AND status = 'COMPLETE'}), 41, 'orders whose rows are locked go out');
 cmp_ok(sql(q{SELECT count(*) FROM bw_provisions AS p WHERE p.relation = 'sleepy'::regclass AND tries = 0}), '>', 0, 'some had not even their first try');
 diag(sprintf('with %s rows that cannot be written: a row of another table waits %.2f s at most, an order takes %.2f s', sql('SELECT count(*) FROM bw_provisions'), $worst, $slowest));
 is(written('sleepy') + written('shut'), 0, 'the lock was held, and the trigger slept, all the time');
