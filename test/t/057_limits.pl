@@ -36,7 +36,7 @@ sub refused_request
 	my @numbers = numbers(6);
 
 	$sandbox->control('spoil', tn => $numbers[1], named => 1);
-	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 1000, count => 1);
+	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 2000, count => 1);
 	sql('SELECT bw_pause()');
 	my @ids = split /\n/, sql("SELECT id FROM unnest(ARRAY['" . join("','", @numbers) . "']) AS n, bw_order(ARRAY[n]) ORDER BY id");
 	sql('SELECT bw_resume()');
@@ -56,6 +56,7 @@ is(sql("SELECT count(*) FROM bw_order_events WHERE status = 'HELD'"), 0, 'none o
 age();
 limit(10);
 @ids = refused_request();
+is(sql("BEGIN; UPDATE bw_orders SET request_id = NULL WHERE id = $ids[0]; SELECT under_way FROM bw_stat_worker; ROLLBACK"), 5, 'who has left a request is not under way with it');
 sql('SELECT bw_pause()');
 wait_until(sub { statuses(@ids) eq 'QUEUED REJECTED QUEUED QUEUED QUEUED QUEUED' }, 'a part of a request waits');
 my @part = @ids[ 0, 2 .. 5 ];
@@ -63,7 +64,11 @@ is(sql("SELECT string_agg(bw_cancel(id)::text, ' ') FROM unnest(ARRAY[" . join('
 my $unclaimed = "BEGIN; UPDATE bw_queue SET claimed = false WHERE order_id = $part[0]; SELECT";
 is(sql("$unclaimed bw_cancel($part[0]); ROLLBACK"), 'f', 'because it is for others, too');
 isnt($node->psql('postgres', "$unclaimed bw_test_outcome($part[0], 'COMPLETE')", on_error_stop => 1), 0, 'nor has the first one an outcome of its own');
-sql('SELECT bw_resume()');
+is(sql('SELECT queued FROM bw_stat_worker'), 5, 'bw_stat_worker counts all of them');
+sql("UPDATE bw_queue SET due_at = 'infinity'; SELECT bw_resume()");
+is(sql('SELECT DISTINCT waiting_for FROM bw_open_orders'), 'another try at infinity: it could not be written down, the server log says why', 'and all of them wait for the same');
+sql('SELECT bw_pause()');
+sql("UPDATE bw_queue SET due_at = '-infinity'; SELECT bw_resume()");
 wait_for_all($node, 30);
 is(statuses(@part), join(' ', ('COMPLETE') x 5), 'all of them go out');
 
