@@ -1397,7 +1397,10 @@ BEGIN ATOMIC
             CASE WHEN o.status = 'QUEUED' OR w.step = 'resend' THEN
                 bw_waiting_for_pause(o.server, o.ordered_by) END,
             CASE o.status
-                WHEN 'QUEUED' THEN bw_waiting_for_turn(o.server, o.ordered_by, o.id, o.kind)
+                WHEN 'QUEUED' THEN bw_waiting_for_turn(o.server, o.ordered_by,
+                    -- A part of a refused request waits by the row of its first order.
+                    COALESCE((SELECT r.members[1] FROM bw_requests AS r
+                               WHERE r.id = o.request_id AND NOT r.shared), o.id), o.kind)
                 WHEN 'SENDING' THEN 'the reply to its request'
                     || COALESCE(', until ' || pg_catalog.date_trunc('second', w.due_at), '')
                 WHEN 'UNKNOWN' THEN
@@ -1475,14 +1478,20 @@ BEGIN ATOMIC
                    FROM bw_pauses AS p ORDER BY p.server, p.ordered_by),
            ARRAY(SELECT pg_catalog.format('%s: %s: %s', p.server, p.kind, p.problem)
                    FROM bw_subscription_problems() AS p)
-      FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
+      FROM (SELECT COALESCE(pg_catalog.sum(CASE
+                       -- A part of a refused request: the row stands for its orders.
+                       WHEN q.claimed AND q.request_id IS NOT NULL THEN
+                           (SELECT pg_catalog.cardinality(r.members) FROM bw_requests AS r
+                             WHERE r.id = q.request_id)
+                       ELSE 1 END), 0) AS n,
+                   pg_catalog.min(o.created_at) AS oldest
               FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id) AS q,
            (SELECT pg_catalog.count(*) AS n,
                    pg_catalog.count(*) FILTER (WHERE o.status = 'UNKNOWN') AS unknown,
                    pg_catalog.count(o.attention) AS attention
               FROM bw_open_requests AS w
               JOIN bw_requests AS r ON r.id = w.request_id
-              JOIN bw_orders AS o ON o.id = ANY (r.members)) AS r;
+              JOIN bw_orders AS o ON o.id = ANY (r.members) AND o.request_id = r.id) AS r;
 END;
 COMMENT ON FUNCTION bw_stat_get_orders()
 IS 'internal: how many orders there are in each kind of waiting';

@@ -86,6 +86,14 @@ extern void bw_store_abort(MemoryContext cxt);
 	"CASE WHEN o.completed_quantity > 0 THEN 'PARTIAL' ELSE '" otherwise "' END"
 
 /*
+ * SQL, in a statement on bw_orders: is the order's request one for several, a part
+ * of a refused one?  They are sent together, by the row of the first one.
+ */
+#define BW_IN_PART \
+	"EXISTS (SELECT FROM bw_requests AS r WHERE r.id = request_id" \
+	" AND NOT r.shared AND cardinality(r.members) > 1)"
+
+/*
  * Commit the transaction of a user's CALL, outside of any scope, and begin the
  * next one.  Only where procedures may do so (CallContext.atomic is false).
  */

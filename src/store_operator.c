@@ -178,7 +178,7 @@ static BwStatement count_attention = {
 	.text =
 	"SELECT count(*) FROM bw_open_requests AS w"
 	"  JOIN bw_requests AS r ON r.id = w.request_id"
-	"  JOIN bw_orders AS o ON o.id = ANY (r.members)"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members) AND o.request_id = r.id"
 	" WHERE w.server = $1 AND o.attention IS NOT NULL",
 	.nargs = 1,
 	.argtypes = {TEXTOID}

@@ -243,13 +243,15 @@ static BwStatement read_order = {
  * Only what has its row in the queue or among the held was never claimed; a
  * claim deletes that row, so the two exclude each other by its lock.  What
  * another timeline may have claimed stays as well, and so does an order of which
- * Bandwidth had one attempt already.
+ * Bandwidth had one attempt already, and one whose request carries others, too.
+ * A request that was shared is not its own to close.
  */
 static BwStatement cancel_order = {
 	.text =
 	"WITH o AS ("
 	" SELECT id, server, ordered_by FROM bw_orders"
 	"  WHERE id = $1 AND status IN ('QUEUED', 'HELD') AND attempts_used = 1"
+	"    AND NOT " BW_IN_PART
 	"  FOR NO KEY UPDATE),"
 	"q AS ("
 	" DELETE FROM bw_queue AS q USING o"
@@ -266,7 +268,7 @@ static BwStatement cancel_order = {
 	" RETURNING id, request_id),"
 	"r AS ("
 	" UPDATE bw_requests SET state = 'closed', closed_at = now()"
-	"  WHERE id IN (SELECT request_id FROM u)),"
+	"  WHERE id IN (SELECT request_id FROM u) AND NOT shared),"
 	"s AS (DELETE FROM bw_searches WHERE order_id IN (SELECT id FROM u))"
 	"INSERT INTO bw_order_events (order_id, status, source)"
 	" SELECT id, 'CANCELLED', 'user' FROM u",

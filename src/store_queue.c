@@ -403,13 +403,16 @@ static BwStatement reject = {
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, TEXTOID}
 };
 
-/* Orders for numbers; those that give some back have a limit of their own. */
+/*
+ * Orders for numbers; those that give some back have a limit of their own.  What
+ * was claimed passed once, and may stand here for others that go with it.
+ */
 static BwStatement queued_ids = {
 	.text =
 	"SELECT q.order_id"
 	"  FROM bw_queue AS q JOIN bw_orders AS o ON o.id = q.order_id"
 	" WHERE q.server = $1 AND q.ordered_by = $2 AND o.status = 'QUEUED'"
-	"   AND o.kind = 'order'"
+	"   AND o.kind = 'order' AND NOT q.claimed"
 	" ORDER BY q.order_id LIMIT $3"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED",
 	.nargs = 3,

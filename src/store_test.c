@@ -25,7 +25,7 @@ static BwStatement play_outcome = {
 	"                ELSE 0 END AS completed"
 	"   FROM bw_orders"
 	"  WHERE id = $1 AND status IN ('QUEUED', 'HELD') AND attempts_used = 1"
-	"    AND ($2 <> 'PARTIAL' OR quantity > 1)"
+	"    AND ($2 <> 'PARTIAL' OR quantity > 1) AND NOT " BW_IN_PART
 	"  FOR NO KEY UPDATE),"
 	"q AS ("
 	" DELETE FROM bw_queue AS q USING o"
@@ -57,7 +57,7 @@ static BwStatement play_outcome = {
 	"s AS (DELETE FROM bw_searches WHERE order_id IN (SELECT id FROM m)),"
 	"c AS ("
 	" UPDATE bw_requests SET state = 'closed', closed_at = now()"
-	"  WHERE id IN (SELECT request_id FROM m)),"
+	"  WHERE id IN (SELECT request_id FROM m) AND NOT shared),"
 	"u AS ("
 	" UPDATE bw_orders AS o"
 	"    SET status = $2, completed_quantity = m.completed,"

@@ -1,0 +1,76 @@
+# Limits per day, and what was claimed before: parts of refused requests, numbers
+# that are given back, orders that no longer fit.
+use strict;
+use warnings;
+
+use BwTest;
+use Test::More;
+
+my $sandbox = start_sandbox('order-delay' => 50);
+my $node = bw_node('main', sandbox => $sandbox,
+	server => { requests_per_minute => 1000000, burst => 1000000, max_numbers_per_day => 10 },
+	conf => [ "bandwidth.look_up_delays = '0.1,0.2'", "bandwidth.poll_schedule = '0.1,0.2,0.5'",
+		"bandwidth.coalesce_delay = '100ms'" ]);
+my $number = 9192700000;
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sub limit { sql("ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '$_[0]')"); return; }
+sub spent { return sql("SELECT sum(numbers) FROM bw_spending WHERE kind = 'order' AND minute > now() - interval '1 day'"); }
+sub statuses { my (@ids) = @_; return sql('SELECT string_agg(status, \' \' ORDER BY id) FROM bw_orders WHERE id IN (' . join(',', @ids) . ')'); }
+sub waits { my ($id) = @_; return sql("SELECT waiting_for FROM bw_open_orders WHERE id = $id"); }
+sub numbers { my ($count) = @_; return map { $number++ } 1 .. $count; }
+
+# As if it were a day later for what was spent until now; the worker keeps the sum.
+sub age
+{
+	run_worker($node, 'off');
+	sql("UPDATE bw_spending SET minute = minute - interval '25 h';"
+		  . "UPDATE bw_orders SET sent_at = sent_at - interval '25 h'");
+	run_worker($node, 'on');
+	return;
+}
+
+# A request for six single orders is on its way, and will be refused because of the second one.
+sub refused_request
+{
+	my @numbers = numbers(6);
+
+	$sandbox->control('spoil', tn => $numbers[1], named => 1);
+	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 2000, count => 1);
+	sql('SELECT bw_pause()');
+	my @ids = split /\n/, sql("SELECT id FROM unnest(ARRAY['" . join("','", @numbers) . "']) AS n, bw_order(ARRAY[n]) ORDER BY id");
+	sql('SELECT bw_resume()');
+	wait_until(sub { statuses(@ids) eq join(' ', ('SENDING') x 6) }, 'six orders are on their way');
+	return @ids;
+}
+
+# --- a part of a request that passed, and the limit is lowered ---
+my @ids = refused_request();
+limit(1);
+wait_for_all($node, 30);
+is(statuses(@ids), 'COMPLETE REJECTED COMPLETE COMPLETE COMPLETE COMPLETE', 'a part of a request goes out as a whole, though the limit was lowered');
+is(sql('SELECT count(*) FROM bw_queue'), 0, 'and nothing stays behind');
+is(sql("SELECT count(*) FROM bw_order_events WHERE status = 'HELD'"), 0, 'none of its orders was held');
+
+# --- a part that waits cannot be taken back ---
+age();
+limit(10);
+@ids = refused_request();
+is(sql("BEGIN; UPDATE bw_orders SET request_id = NULL WHERE id = $ids[0]; SELECT under_way FROM bw_stat_worker; ROLLBACK"), 5, 'who has left a request is not under way with it');
+sql('SELECT bw_pause()');
+wait_until(sub { statuses(@ids) eq 'QUEUED REJECTED QUEUED QUEUED QUEUED QUEUED' }, 'a part of a request waits');
+my @part = @ids[ 0, 2 .. 5 ];
+is(sql("SELECT string_agg(bw_cancel(id)::text, ' ') FROM unnest(ARRAY[" . join(',', @part) . ']) AS id'), join(' ', ('false') x 5), 'none of its orders can be cancelled');
+my $unclaimed = "BEGIN; UPDATE bw_queue SET claimed = false WHERE order_id = $part[0]; SELECT";
+is(sql("$unclaimed bw_cancel($part[0]); ROLLBACK"), 'f', 'because it is for others, too');
+isnt($node->psql('postgres', "$unclaimed bw_test_outcome($part[0], 'COMPLETE')", on_error_stop => 1), 0, 'nor has the first one an outcome of its own');
+is(sql('SELECT queued FROM bw_stat_worker'), 5, 'bw_stat_worker counts all of them');
+sql("UPDATE bw_queue SET due_at = 'infinity'; SELECT bw_resume()");
+is(sql('SELECT DISTINCT waiting_for FROM bw_open_orders'), 'another try at infinity: it could not be written down, the server log says why', 'and all of them wait for the same');
+sql('SELECT bw_pause()');
+sql("UPDATE bw_queue SET due_at = '-infinity'; SELECT bw_resume()");
+wait_for_all($node, 30);
+is(statuses(@part), join(' ', ('COMPLETE') x 5), 'all of them go out');
+
+$node->stop;
+done_testing();
