@@ -117,6 +117,11 @@ foreach my $case ([ 'resend', 'failed' ], [ 'resend', 'resend' ], [ 'resend', 'a
 		wait_for_status($node, $id, 'COMPLETE');
 		is(posts_for($number), 2, "$name: it was sent again, once");
 	}
+	elsif ("@$case" eq 'adopt resend' && $verdict eq 't')
+	{
+		wait_for_status($node, $id, 'COMPLETE');
+		is(posts_for($number), 2, "$name: that was no order, and it was sent again, once");
+	}
 	else
 	{
 		is($verdict, $second eq 'failed' ? 't' : 'f', "$name: the second one");
