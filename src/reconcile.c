@@ -593,9 +593,6 @@ bw_reconcile_finished(BwWork *work, BwTask **tasks, int count)
 	}
 	for (int i = 0; i < done_count; i++)
 		bw_task_free(done[i]);
-	/* Somebody waits for a free socket. */
-	if (work->many_open)
-		work->reconcile_at = GetCurrentTimestamp();
 }
 
 /*

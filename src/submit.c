@@ -291,10 +291,6 @@ bw_submit_finished(BwWork *work, BwTask **tasks, int count)
 									   tasks[i]->id));
 		}
 	}
-	if (work->crowded)
-		work->submit_at = GetCurrentTimestamp();
-	if (work->many_open)
-		work->reconcile_at = GetCurrentTimestamp();
 	for (int i = 0; i < count; i++)
 		bw_task_free(tasks[i]);
 }

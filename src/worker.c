@@ -113,6 +113,7 @@ static long timeout_ms(const BwWork *work, const Clock *clock);
 static bool asked_to_leave(BwWork *work, Clock *clock);
 static bool may_stay(void);
 static void take_finished(BwWork *work);
+static void look_who_waits(BwWork *work);
 static void look_at(BwWork *work, Clock *clock, int topics);
 static void do_what_is_due(BwWork *work, Clock *clock);
 static void tell(BwWork *work);
@@ -547,6 +548,7 @@ take_finished(BwWork *work)
 	BwTask	   *asked[FINISHED_MAX];
 	int			submits = 0;
 	int			questions = 0;
+	bool		any = false;
 	BwCall	   *call;
 
 	while (submits < FINISHED_MAX && questions < FINISHED_MAX &&
@@ -554,6 +556,7 @@ take_finished(BwWork *work)
 	{
 		BwTask	   *task = bw_call_arg(call);
 
+		any = true;
 		switch (task->kind)
 		{
 			case BW_TASK_SUBMIT:
@@ -583,6 +586,20 @@ take_finished(BwWork *work)
 		bw_submit_finished(work, submitted, submits);
 	if (questions > 0)
 		bw_reconcile_finished(work, asked, questions);
+	if (any)
+		look_who_waits(work);
+}
+
+/* Sockets have become free. */
+static void
+look_who_waits(BwWork *work)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (work->crowded)
+		work->submit_at = now;
+	if (work->many_open)
+		work->reconcile_at = now;
 }
 
 static void

@@ -37,6 +37,18 @@ sub neighbour_goes_on
 	return;
 }
 
+# --- a long queue leaves room for questions ---
+sql("ALTER SERVER bandwidth OPTIONS (ADD max_in_flight '2')");
+$busy->fault(class => 'ORDER', method => 'POST', kind => 'drop_reply', count => 1);
+$busy->fault(class => 'ORDER', method => 'POST', kind => 'delay', delay_ms => 100);
+my $first = orders(80);
+wait_until(sub { status_of($node, $first) eq 'COMPLETE' }, 'an order whose reply was lost is looked up');
+cmp_ok(sql("SELECT count(*) FROM bw_orders WHERE status = 'QUEUED'"), '>', 0, 'while others wait to be sent');
+$busy->clear_faults;
+wait_for_all($node);
+sql("ALTER SERVER bandwidth OPTIONS (DROP max_in_flight)");
+$busy->clear_journal;
+
 # --- one that does not answer ---
 $busy->fault(class => 'ORDER', method => 'POST', kind => 'hang');
 orders(20);
