@@ -15,7 +15,14 @@ my $port = free_port();
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # The worker stands at its next change of open requests; meanwhile answers come in.
-sub hold_worker { sql('BEGIN; LOCK TABLE bw_open_requests; SELECT pg_sleep(1.5); COMMIT'); return; }
+# It waits for a second at most, and then does it later.
+sub hold_worker
+{
+	my ($seconds) = @_;
+
+	sql("BEGIN; LOCK TABLE bw_open_requests; SELECT pg_sleep($seconds); COMMIT");
+	return;
+}
 
 # A hundred orders in one request.
 sub order_hundred
@@ -46,7 +53,7 @@ $sandbox->fault(class => 'HISTORY', kind => 'delay', delay_ms => 1000);
 order_hundred(9192000000);
 # each asks for a list, and then for the order in it
 wait_until(sub { $sandbox->journal_count(class => 'HISTORY', path => 'orders/') >= 3 }, 'three look-ups are under way');
-hold_worker();
+hold_worker(1.5);
 $sandbox->clear_faults;
 check(9192000000, $pid, 'look-ups');
 
@@ -61,7 +68,7 @@ $sandbox->config(callback_auth => 'eager', order_delay_ms => 700);
 $sandbox->fault(class => 'CALLBACK', kind => 'duplicate');
 order_hundred(9192010000);
 wait_until(sub { sql("SELECT count(*) FROM bw_orders WHERE status = 'RECEIVED'") == 100 }, 'all are RECEIVED');
-hold_worker();
+hold_worker(0.9);
 check(9192010000, $pid, 'callbacks');
 wait_until(sub { (grep { $_->{status} == 200 } $sandbox->callbacks) == 2 }, 'both callbacks were answered 200');
 is(sql("SELECT string_agg(outcome, ' ' ORDER BY outcome) FROM bw_notifications"), 'applied ignored', 'one was applied');
