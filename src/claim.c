@@ -36,6 +36,8 @@
 
 /* Most orders that share a request: their numbers' reply stays below 1 MB. */
 #define SHARED_ORDERS_MAX 1000
+/* One of so many sockets is for questions, while there are any. */
+#define QUESTIONS_SHARE 4
 /* Orders that are put on hold in one transaction. */
 #define HOLD_BATCH 5000
 /* So often all picked orders are tried again, before one of them is suspected. */
@@ -85,6 +87,7 @@ static void put_off_suspect(BwWork *work, void *arg);
 static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
 static bool is_paused(Turn *turn);
+static int	free_sockets(BwWork *work, const BwServer *server);
 static void claim_group(BwWork *work, Turn *turn);
 static void write_claims(Turn *turn, BwClaim *claims, int count);
 static void prepare_claims(BwWork *work, Turn *turn, BwClaim *claims, int count);
@@ -258,6 +261,21 @@ is_paused(Turn *turn)
 	return turn->state->paused;
 }
 
+/*
+ * Calls that may be begun.  What became of orders is asked about, too, however
+ * long the queue is: it leaves those questions some of the sockets.
+ */
+static int
+free_sockets(BwWork *work, const BwServer *server)
+{
+	int			sockets = server->max_in_flight -
+	bw_api_in_flight_of(work->api, server->serverid);
+
+	if (work->many_open)
+		sockets -= Max(server->max_in_flight / QUESTIONS_SHARE, 1);
+	return sockets;
+}
+
 /* Pick, write down, prepare; nothing leaves yet. */
 static void
 claim_group(BwWork *work, Turn *turn)
@@ -267,8 +285,7 @@ claim_group(BwWork *work, Turn *turn)
 	int			budget = bw_registry_budget_left(server->account_id, BW_CLASS_ORDER,
 												 server->requests_per_minute,
 												 server->burst, &retry_at);
-	int			limit = Min(budget, server->max_in_flight -
-							bw_api_in_flight_of(work->api, server->serverid));
+	int			limit = Min(budget, free_sockets(work, server));
 	BwOrderData *orders;
 	int			picked;
 	BwClaim    *claims;

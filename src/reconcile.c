@@ -134,6 +134,7 @@ void
 bw_reconcile_lap(BwWork *work)
 {
 	Lap			lap = {.next_due = DT_NOEND};
+	bool		waited = work->many_open;
 	ListCell   *lc;
 
 	work->many_open = false;
@@ -160,6 +161,9 @@ bw_reconcile_lap(BwWork *work)
 			bw_task_free(task);
 	}
 	work->reconcile_at = lap.full ? GetCurrentTimestamp() : lap.next_due;
+	/* The sockets that were kept for us are the orders' again. */
+	if (waited && !work->many_open && work->crowded)
+		work->submit_at = GetCurrentTimestamp();
 }
 
 /* A page at a time: a server that may not be asked is passed over in the next. */
