@@ -60,6 +60,7 @@ typedef struct Ids
 /* One group's turn. */
 typedef struct Turn
 {
+	BwWork	   *work;
 	BwGroup    *group;
 	bool		known;			/* the group need not be looked for */
 	bool		more;			/* there are groups after it */
@@ -143,7 +144,7 @@ bw_claim_lap(BwWork *work)
 static bool
 group_turn(BwWork *work, BwGroup *group, bool known)
 {
-	Turn		turn = {.group = group,.known = known,.again_at = DT_NOEND};
+	Turn		turn = {.work = work,.group = group,.known = known,.again_at = DT_NOEND};
 
 	if (bw_work_transaction(work, claim_next_group, &turn, "claiming orders"))
 	{
@@ -345,12 +346,9 @@ static void
 write_claims(Turn *turn, BwClaim *claims, int count)
 {
 	const BwServer *server = turn->server;
-	int			disconnects = (int) turn->spent[BW_KIND_DISCONNECT];
 
-	bw_store_claim(turn->group, server->account_id, claims, count,
-				   (int) turn->spent[BW_KIND_ORDER], bw_submit_patience_ms(server));
-	if (disconnects > 0)
-		bw_store_spend(server->name, BW_KIND_DISCONNECT, disconnects);
+	bw_store_claim(turn->group, server->account_id, claims, count, turn->spent,
+				   bw_submit_patience_ms(server));
 }
 
 /* Looking whether rows are there. */
@@ -552,6 +550,11 @@ passes(Turn *turn, BwOrderData *order)
 	}
 	if (order->kind == BW_KIND_DISCONNECT && put_off_disconnect(turn, order))
 		return false;
+	/* It was counted when it passed, and is counted now instead. */
+	if (passed)
+		turn->room[order->kind] += bw_guards_give_back(turn->work, turn->server->name,
+													   order->kind, order->request_id,
+													   numbers);
 	turn->room[order->kind] -= numbers;
 	turn->spent[order->kind] += numbers;
 	if (!passed)

@@ -138,13 +138,13 @@ bw_guards_spent(BwWork *work, const char *server, BwOrderKind kind, int numbers)
 	spending(work, server, kind)->numbers += numbers;
 }
 
-void
-bw_guards_give_back(BwWork *work, const char *server, BwOrderKind kind, int numbers)
+int
+bw_guards_give_back(BwWork *work, const char *server, BwOrderKind kind,
+					int64 request_id, int numbers)
 {
-	if (numbers == 0)
-		return;
-	bw_store_spend(server, kind, -numbers);
-	spending(work, server, kind)->numbers -= numbers;
+	/* The sum is made anew: the transaction may fail yet. */
+	spending(work, server, kind)->read_at = DT_NOBEGIN;
+	return bw_store_give_back(server, kind, request_id, numbers);
 }
 
 void

@@ -28,11 +28,14 @@ extern int64 bw_guards_room(BwWork *work, const BwServer *server, BwOrderKind ki
 /* Why orders of that kind are held when there is no room: bw_held.reason. */
 extern const char *bw_guards_limit_name(BwOrderKind kind);
 
-/* So many were claimed; and so many of them were not sent after all. */
+/*
+ * So many were claimed; and so many of a request were not sent after all, of which
+ * those that counted until now are returned.
+ */
 extern void bw_guards_spent(BwWork *work, const char *server, BwOrderKind kind,
 							int numbers);
-extern void bw_guards_give_back(BwWork *work, const char *server, BwOrderKind kind,
-								int numbers);
+extern int	bw_guards_give_back(BwWork *work, const char *server, BwOrderKind kind,
+								int64 request_id, int numbers);
 
 /* The transaction failed: what was counted was not. */
 extern void bw_guards_forget(BwWork *work);

@@ -27,6 +27,8 @@
 static BwMember *lock_members(const BwRequestRow *request, int *count);
 static void make_parts(const BwRequestRow *request, const int64 *order_ids,
 					   int count, bool halve, bool again);
+static void make_part(const BwRequestRow *request, const int64 *order_ids, int count,
+					  bool again);
 static const BwReplyError *error_naming(const BwReplyErrors *errors,
 										const char *digits);
 static void fail_number(const BwMember *member, const BwReplyError *error);
@@ -43,7 +45,7 @@ bw_may_split(const BwRequestRow *request, const char *code)
 }
 
 List *
-bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
+bw_split(const BwRequestRow *request, const BwReplyErrors *errors)
 {
 	int			count;
 	BwMember   *members = lock_members(request, &count);
@@ -69,7 +71,6 @@ bw_split(const BwRequestRow *request, const BwReplyErrors *errors, int *back)
 		moved = lappend(moved, bw_moved(members[i].order_id, status));
 	}
 	make_parts(request, rest, rest_count, rest_count == count, false);
-	*back = rest_count;
 	return bw_release_waiting(moved);
 }
 
@@ -106,9 +107,21 @@ make_parts(const BwRequestRow *request, const int64 *order_ids, int count,
 {
 	int			first = halve ? (count + 1) / 2 : count;
 
-	bw_store_make_part(request->id, order_ids, first, again);
-	bw_store_make_part(request->id, order_ids + first, count - first, again);
+	make_part(request, order_ids, first, again);
+	make_part(request, order_ids + first, count - first, again);
 	bw_store_close_request(request->id);
+}
+
+/*
+ * Several orders keep the room under the limit per day that they were claimed with;
+ * one on its own has to find some again, as others have.
+ */
+static void
+make_part(const BwRequestRow *request, const int64 *order_ids, int count, bool again)
+{
+	if (count == 1 && !again)
+		(void) bw_store_give_back(request->server, BW_KIND_ORDER, request->id, 1);
+	bw_store_make_part(request->id, order_ids, count, again);
 }
 
 static const BwReplyError *

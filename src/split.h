@@ -19,11 +19,9 @@ extern bool bw_may_split(const BwRequestRow *request, const char *code);
 /*
  * Take apart the orders of a request that was sent once: those whose numbers the
  * errors name are REJECTED, the others are to be sent again without them, in two
- * halves if none is named.  Returns a List of BwMoved *; "back" is how many
- * numbers go back into the queue.
+ * halves if none is named.  Returns a List of BwMoved *.
  */
-extern List *bw_split(const BwRequestRow *request, const BwReplyErrors *errors,
-					  int *back);
+extern List *bw_split(const BwRequestRow *request, const BwReplyErrors *errors);
 
 /* The same when a copy was refused and the lost one is known to nobody: halves. */
 extern void bw_split_copy(const BwRequestRow *request);

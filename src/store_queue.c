@@ -158,18 +158,20 @@ static BwStatement make_requests = {
 
 /*
  * $3, $4: orders and their request; $5: the requests, each once; $8: those of
- * them that were there before.
+ * them that were there before; $7, $9: numbers that are ordered, and disconnected.
+ * They are counted in the minute of sent_at, where give_back finds them.
  */
 static BwStatement claim = {
 	.text =
-	"WITH r AS ("
+	"WITH t AS MATERIALIZED (SELECT clock_timestamp() AS at),"
+	"r AS ("
 	" UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
 	"        first_sent_at = COALESCE(first_sent_at, clock_timestamp()),"
 	"        last_sent_at = clock_timestamp()"
 	"  WHERE id = ANY ($8)),"
 	"o AS ("
 	" UPDATE bw_orders AS o SET status = 'SENDING', request_id = m.request_id,"
-	"        sent_at = clock_timestamp()"
+	"        sent_at = (SELECT at FROM t)"
 	"   FROM unnest($3::bigint[], $4::bigint[]) AS m(order_id, request_id)"
 	"  WHERE o.id = m.order_id),"
 	"e AS ("
@@ -179,15 +181,17 @@ static BwStatement claim = {
 	" DELETE FROM bw_queue WHERE " QUEUE_ROWS "),"
 	"s AS ("
 	" INSERT INTO bw_spending AS s (server, kind, minute, numbers)"
-	" SELECT $1, 'order', date_trunc('minute', now()), $7 WHERE $7 > 0"
+	" SELECT $1, n.kind, date_trunc('minute', t.at), n.numbers"
+	"   FROM t, (VALUES ('order', $7), ('disconnect', $9)) AS n(kind, numbers)"
+	"  WHERE n.numbers > 0"
 	" ON CONFLICT (server, kind, minute)"
 	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers)"
 	"INSERT INTO bw_open_requests (request_id, server, step, due_at)"
 	" SELECT m, $1, 'sent', now() + $6 * interval '1 ms'"
 	"   FROM unnest($5::bigint[]) AS m",
-	.nargs = 8,
+	.nargs = 9,
 	.argtypes = {TEXTOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-	INT4OID, INT4OID, INT8ARRAYOID}
+	INT4OID, INT4OID, INT8ARRAYOID, INT4OID}
 };
 
 /*
@@ -496,6 +500,25 @@ static BwStatement spend = {
 	.argtypes = {TEXTOID, INT4OID, TEXTOID}
 };
 
+/*
+ * From the minute in which they were counted, if that counts still: a negative
+ * number in a later one would hide other numbers once that minute is forgotten.
+ */
+static BwStatement give_back = {
+	.text =
+	"UPDATE bw_spending AS s SET numbers = s.numbers - b.numbers"
+	"  FROM (SELECT m.minute, least(m.numbers, $4) AS numbers"
+	"          FROM bw_requests AS r"
+	"          JOIN bw_orders AS o ON o.id = r.members[1]"
+	"          JOIN bw_spending AS m ON m.server = $1 AND m.kind = $2"
+	"                               AND m.minute = date_trunc('minute', o.sent_at)"
+	"         WHERE r.id = $3 AND m.minute > now() - interval '1 day') AS b"
+	" WHERE s.server = $1 AND s.kind = $2 AND s.minute = b.minute"
+	" RETURNING b.numbers",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID, INT4OID}
+};
+
 static BwStatement spent = {
 	.text =
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
@@ -737,14 +760,14 @@ known_requests(const BwClaim *claims, int count)
 
 void
 bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
-			   int count, int numbers, int patience_ms)
+			   int count, const int64 *spent_numbers, int patience_ms)
 {
 	Datum		server = CStringGetTextDatum(group->server);
 	Datum		ordered_by = CStringGetTextDatum(group->ordered_by);
 	int64	   *request_ids = palloc(sizeof(int64) * Max(count, 1));
 	Datum		order_ids;
 	Datum		order_requests;
-	Datum		v[8];
+	Datum		v[9];
 
 	number_new_requests(claims, count);
 	for (int i = 0; i < count; i++)
@@ -758,8 +781,9 @@ bw_store_claim(const BwGroup *group, const char *account_id, BwClaim *claims,
 	v[3] = order_requests;
 	v[4] = bw_store_int64_array(request_ids, count);
 	v[5] = Int32GetDatum(patience_ms);
-	v[6] = Int32GetDatum(numbers);
+	v[6] = Int32GetDatum((int32) spent_numbers[BW_KIND_ORDER]);
 	v[7] = known_requests(claims, count);
+	v[8] = Int32GetDatum((int32) spent_numbers[BW_KIND_DISCONNECT]);
 	bw_store_run(&claim, v, NULL);
 }
 
@@ -933,6 +957,17 @@ bw_store_spend(const char *server, BwOrderKind kind, int numbers)
 	CStringGetTextDatum(bw_order_kind_name(kind))};
 
 	bw_store_run(&spend, v, NULL);
+}
+
+int
+bw_store_give_back(const char *server, BwOrderKind kind, int64 request_id,
+				   int numbers)
+{
+	Datum		v[4] = {CStringGetTextDatum(server),
+		CStringGetTextDatum(bw_order_kind_name(kind)), Int64GetDatum(request_id),
+	Int32GetDatum(numbers)};
+
+	return bw_store_run(&give_back, v, NULL) == 0 ? 0 : bw_store_int32(0, 0);
 }
 
 void

@@ -85,11 +85,12 @@ typedef struct BwClaim
 
 /*
  * Write down that these requests are being sent: orders become SENDING, their
- * queue rows go.  "patience_ms" is when the outcome counts as unknown if
- * nothing else was recorded by then.
+ * queue rows go.  "spent" counts the numbers of each kind of order for its limit
+ * per day.  "patience_ms" is when the outcome counts as unknown if nothing else was
+ * recorded by then.
  */
 extern void bw_store_claim(const BwGroup *group, const char *account_id,
-						   BwClaim *claims, int count, int numbers,
+						   BwClaim *claims, int count, const int64 *spent,
 						   int patience_ms);
 
 /* Back into the queue; "own" orders keep their request. */
@@ -151,10 +152,16 @@ extern TimestampTz bw_store_next_release(void);
 
 /*
  * Numbers of a server that were sent in the last 24 hours.  A claim counts
- * those that it orders by the minute; "spend" counts others, and corrects that
- * by a negative number.
+ * those that it orders by the minute; "spend" counts others.
  */
 extern void bw_store_spend(const char *server, BwOrderKind kind, int numbers);
+
+/*
+ * So many numbers of a request, as it was claimed last, do not count any more;
+ * returns how many of them did until now.
+ */
+extern int	bw_store_give_back(const char *server, BwOrderKind kind,
+							   int64 request_id, int numbers);
 extern int64 bw_store_spent(const char *server, BwOrderKind kind);
 
 /* Minutes that count no more. */

@@ -226,6 +226,7 @@ static BwStatement end_searches = {
  * that were taken.  A number in place of another one names the one that the
  * user asked for first.  Numbers that still are PENDING were not ordered only
  * because others of the order were taken: they stay, for the next attempt.
+ * The next attempt counts them all anew: they leave the minute of this one.
  *
  * By the user's own criteria, else by the number: the same NPA-NXX or, where
  * there is none, the same kind of toll-free numbers.  A number that the user named
@@ -240,7 +241,8 @@ static BwStatement substitute = {
 	"        completed_quantity = (SELECT count(*) FROM bw_order_numbers AS n"
 	"                               WHERE n.order_id = o.id AND n.status = 'COMPLETE')"
 	"   FROM unnest($1::bigint[]) AS c(order_id) WHERE o.id = c.order_id"
-	" RETURNING o.id, o.server, o.ordered_by, o.criteria, o.attempts_used, o.attempts),"
+	" RETURNING o.id, o.server, o.ordered_by, o.criteria, o.attempts_used, o.attempts,"
+	"           o.sent_at),"
 	"t AS ("
 	" SELECT n.order_id, n.telephone_number AS tn,"
 	"        COALESCE(n.replaces, n.telephone_number) AS root, n.replaces IS NULL AS named,"
@@ -277,11 +279,11 @@ static BwStatement substitute = {
 	" SELECT o.server, o.ordered_by, o.id, b.quantity, true, true, true"
 	"   FROM o JOIN b ON b.order_id = o.id),"
 	"p AS ("
-	" INSERT INTO bw_spending AS s (server, kind, minute, numbers)"
-	" SELECT o.server, 'order', date_trunc('minute', now()), -sum(b.quantity)"
-	"   FROM o JOIN b ON b.order_id = o.id GROUP BY o.server"
-	" ON CONFLICT (server, kind, minute)"
-	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers)"
+	" UPDATE bw_spending AS s SET numbers = greatest(s.numbers - b.numbers, 0)"
+	"   FROM (SELECT o.server::text AS server, date_trunc('minute', o.sent_at) AS minute,"
+	"                sum(b.quantity) AS numbers"
+	"           FROM o JOIN b ON b.order_id = o.id GROUP BY 1, 2) AS b"
+	"  WHERE s.server = b.server AND s.kind = 'order' AND s.minute = b.minute)"
 	"INSERT INTO bw_order_events (order_id, status, source, detail)"
 	" SELECT o.id, 'QUEUED', c.source,"
 	"        format('%s; attempt %s of %s', c.detail, o.attempts_used, o.attempts)"

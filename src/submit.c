@@ -66,8 +66,7 @@ static char *order_body(const char *customer_order_id, BwOrderData **orders,
 						int count, const char *const *numbers, int number_count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
-static void split(BwWork *work, Recording *recording, BwTask *task,
-				  const BwRequestRow *request);
+static void split(Recording *recording, BwTask *task, const BwRequestRow *request);
 static void note_outcome(BwWork *work, Recording *recording, BwTask *task,
 						 const BwSettlement *item);
 static bool is_to_be_split(BwTask *task, const BwRequestRow *request);
@@ -317,7 +316,7 @@ record(BwWork *work, void *arg)
 			if (requests[j].id != task->id)
 				continue;
 			if (is_to_be_split(task, &requests[j]))
-				split(work, recording, task, &requests[j]);
+				split(recording, task, &requests[j]);
 			else
 			{
 				settle_outcome(work, task, &requests[j], &items[n]);
@@ -342,18 +341,16 @@ is_to_be_split(BwTask *task, const BwRequestRow *request)
 }
 
 static void
-split(BwWork *work, Recording *recording, BwTask *task, const BwRequestRow *request)
+split(Recording *recording, BwTask *task, const BwRequestRow *request)
 {
 	const BwHttpReply *http = bw_call_outcome(task->call)->reply;
 	BwReplyErrors errors = {0};
 	BwXmlProblem problem;
-	int			back;
 
 	(void) bw_xml_decode_errors(http->body, http->body_len, &errors, &problem);
 	recording->moved = list_concat(recording->moved,
-								   bw_split(request, &errors, &back));
+								   bw_split(request, &errors));
 	bw_xml_free_errors(&errors);
-	bw_guards_give_back(work, request->server, BW_KIND_ORDER, back);
 	recording->next_due = GetCurrentTimestamp();
 	recording->requeued = true;
 }
@@ -370,8 +367,10 @@ note_outcome(BwWork *work, Recording *recording, BwTask *task,
 	{
 		const Submission *submission = task->detail;
 
-		bw_guards_give_back(work, item->request->server, submission->kind,
-							submission->quantity);
+		/* A part passes, come what may: the room that it has is kept for it. */
+		if (item->request->shared || item->request->member_count == 1)
+			(void) bw_guards_give_back(work, item->request->server, submission->kind,
+									   item->request->id, submission->quantity);
 		bw_statistics_retry_at(task->account.server->serverid,
 							   submission->kind == BW_KIND_DISCONNECT
 							   ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,

@@ -30,6 +30,14 @@ sub age
 	return;
 }
 
+# What a test has put off goes on.
+sub go_on
+{
+	sql('SELECT bw_pause()');
+	sql("UPDATE bw_queue SET due_at = '-infinity'; SELECT bw_resume()");
+	return;
+}
+
 # A request for six single orders is on its way, and will be refused because of the second one.
 sub refused_request
 {
@@ -67,10 +75,51 @@ isnt($node->psql('postgres', "$unclaimed bw_test_outcome($part[0], 'COMPLETE')",
 is(sql('SELECT queued FROM bw_stat_worker'), 5, 'bw_stat_worker counts all of them');
 sql("UPDATE bw_queue SET due_at = 'infinity'; SELECT bw_resume()");
 is(sql('SELECT DISTINCT waiting_for FROM bw_open_orders'), 'another try at infinity: it could not be written down, the server log says why', 'and all of them wait for the same');
-sql('SELECT bw_pause()');
-sql("UPDATE bw_queue SET due_at = '-infinity'; SELECT bw_resume()");
+go_on();
 wait_for_all($node, 30);
 is(statuses(@part), join(' ', ('COMPLETE') x 5), 'all of them go out');
+
+# --- a part keeps its room ---
+age();
+@ids = refused_request();
+sql('SELECT bw_pause()');
+wait_until(sub { statuses(@ids) eq 'QUEUED REJECTED QUEUED QUEUED QUEUED QUEUED' }, 'a part of a request waits');
+sql("UPDATE bw_queue SET due_at = 'infinity'; SELECT bw_resume()");
+my $other = order_id($node, [ numbers(5) ]);
+wait_for_status($node, $other, 'HELD', 30);
+go_on();
+wait_until(sub { sql('SELECT count(*) FROM bw_queue') eq '0' }, 'the part goes out', 30);
+is(spent(), 6, 'and is counted once');
+age();
+limit(11);
+wait_for_all($node, 30);
+is(statuses($ids[0], $other), 'COMPLETE COMPLETE', 'the other order follows when there is room');
+
+# --- an attempt leaves the window, and its numbers are taken ---
+age();
+limit(10);
+my @taken = numbers(8);
+$sandbox->sell($_) foreach @taken;
+$sandbox->config(order_delay_ms => 5000);
+my $id = order_id($node, \@taken, 'attempts => 3');
+wait_for_status($node, $id, 'RECEIVED', 30);
+age();
+$sandbox->config(order_delay_ms => 50);
+wait_until(sub { sql("SELECT bw_recheck($id)"); statuses($id) eq 'COMPLETE' }, 'others are ordered in their place', 30);
+is(spent(), 8, 'what is given back of a day ago is not taken from today');
+$other = order_id($node, [ numbers(10) ]);
+wait_for_status($node, $other, 'HELD', 30);
+is(sql("SELECT bw_cancel($other)"), 't', 'there is no room for ten more');
+
+# --- what was not sent is given back ---
+age();
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'status', status => 403, count => 1);
+$id = order_id($node, [ numbers(6) ]);
+wait_until(sub { waits($id) =~ /end of a pause/ }, 'an order is refused with its account');
+is(spent(), 0, 'and counts no more');
+sql('SELECT bw_resume()');
+wait_for_all($node, 30);
+is(spent(), 6, 'until it goes out');
 
 $node->stop;
 done_testing();
