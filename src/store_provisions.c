@@ -114,14 +114,15 @@ static BwStatement ordered_rows = {
 	.argtypes = {INT8ARRAYOID}
 };
 
+/* What Bandwidth was asked for once, and refused to do for now, is not CANCELLED. */
 static BwStatement cancel_rowless = {
 	.text =
 	"WITH g AS (SELECT * FROM unnest($1::bigint[], $2::text[]) AS g(order_id, why)),"
 	"o AS ("
 	" UPDATE bw_orders AS o"
-	"    SET status = CASE WHEN attempts_used = 1 THEN 'CANCELLED'"
+	"    SET status = CASE WHEN attempts_used = 1 AND sent_at IS NULL THEN 'CANCELLED'"
 	"                 ELSE " BW_ENDED_STATUS("FAILED") " END,"
-	"        failed_quantity = CASE WHEN attempts_used > 1"
+	"        failed_quantity = CASE WHEN attempts_used > 1 OR sent_at IS NOT NULL"
 	"                          THEN quantity - COALESCE(completed_quantity, 0) END,"
 	"        write_back_error = g.why, closed_at = clock_timestamp()"
 	"   FROM g WHERE o.id = g.order_id AND o.status = 'QUEUED'"

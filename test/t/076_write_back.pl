@@ -183,5 +183,14 @@ is(sql(q{SELECT string_agg(for_key ->> 'id' || ' ' || status, ', ' ORDER BY (for
 	'ON CONFLICT, MERGE, COPY, a later trigger: one order for each row that is there');
 is(sql('SELECT count(*) FROM bw_orders') - $before, 10, 'and no others');
 
+# --- a row that goes after its order was refused for now ---
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'status', status => 403, count => 1);
+sql("INSERT INTO fewer VALUES (20)");
+wait_until(sub { sql("SELECT count(*) FROM bw_pauses") }, 'a refusal pauses the orders of the role');
+sql('DELETE FROM fewer WHERE id = 20; SELECT bw_resume()');
+wait_for_all($node);
+is(sql("SELECT status || ' ' || failed_quantity || ' ' || write_back_error FROM bw_orders WHERE for_key = '{\"id\": 20}' AND for_table = 'public.fewer'"),
+	'FAILED 1 the row was deleted, or its primary key was changed', 'what was sent once is not CANCELLED when its row is gone');
+
 $node->stop;
 done_testing();
