@@ -176,7 +176,7 @@ make_way(const BwNewOrder *order)
 		return false;
 	if (!bw_store_cancel_order(id))
 	{
-		if (!order->for_row->is_new)
+		if (order->for_row == NULL || !order->for_row->is_new)
 			return false;
 		bw_store_written_back(id, BW_ROW_REPLACED);
 	}

@@ -86,7 +86,7 @@
 /* Bytes from which on a buffer is given back to the system when it is freed. */
 #define LARGE_BUFFER (128 * 1024)
 /* Kept in between: a batch of callbacks would ask for it again and again. */
-#define SPARE_MEMORY (2 * 1024 * 1024)
+#define SPARE_MEMORY (512 * 1024)
 
 /* Timers of the loop itself. */
 typedef struct Clock

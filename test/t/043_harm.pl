@@ -82,14 +82,14 @@ pass('the port is taken: orders are polled, until it is free');
 # (the rest of what one may set: 020)
 sql("ALTER DATABASE postgres SET $_") foreach "statement_timeout = '1ms'", "lock_timeout = '1ms'", "idle_in_transaction_session_timeout = '1ms'",
   "default_transaction_isolation = 'serializable'", "default_transaction_deferrable = on", "row_security = off", "session_replication_role = 'replica'";
-sql("SET statement_timeout = 0; SET session_replication_role = origin; ALTER ROLE postgres SET search_path = nowhere");
+sql("SET statement_timeout = 0; SET session_replication_role = origin; ALTER ROLE CURRENT_USER SET search_path = nowhere");
 my $log = log_of($node);
 # psql would have the same settings
 local $ENV{PGOPTIONS} = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c session_replication_role=origin -c search_path=public -c default_transaction_isolation=read\ committed';
 $id = order();
 wait_for_status($node, $id, 'COMPLETE');
 ok(!$log->(qr/bandwidth worker ERROR/), 'time-outs of the database are not the worker\'s');
-sql('ALTER DATABASE postgres RESET ALL; ALTER ROLE postgres RESET ALL');
+sql('ALTER DATABASE postgres RESET ALL; ALTER ROLE CURRENT_USER RESET ALL');
 delete $ENV{PGOPTIONS};
 
 # --- somebody locks bw_orders ---
