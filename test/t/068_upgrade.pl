@@ -152,6 +152,7 @@ sql(q{SELECT bw_pause(); CREATE DATABASE second});
 my $waiting = order_id($node, ++$number, "name => 'waits'");
 sql('CREATE EXTENSION bandwidth', 'second');
 my $home = sql('SELECT home FROM bw_identity');
+my $superuser = sql('SELECT current_user');
 $posts = $sandbox->journal_count();
 $node->stop;
 my $new = PostgreSQL::Test::Cluster->new('new', install_path => $install_path);
@@ -163,7 +164,7 @@ $new->append_conf('postgresql.conf', slurp_file($node->data_dir . '/postgresql.c
 	mkdir $dir;
 	my $log = '';
 	my $done = IPC::Run::run([ 'sh', '-c', 'cd "$1" && shift && exec "$@"', 'sh', $dir, "$bindir/pg_upgrade", '-b', $bindir, '-B', $bindir,
-			'-d', $node->data_dir, '-D', $new->data_dir, '-p', $node->port, '-P', $new->port, '-s', $node->host, '-U', 'postgres', '--no-sync' ],
+			'-d', $node->data_dir, '-D', $new->data_dir, '-p', $node->port, '-P', $new->port, '-s', $node->host, '-U', $superuser, '--no-sync' ],
 		'>', \$log, '2>&1');
 	ok($done, 'pg_upgrade') or diag($log);
 }
