@@ -158,7 +158,8 @@ bw_resolve(PG_FUNCTION_ARGS)
 		: bw_store_give_up(order->id, order->request_id,
 						   GetUserNameFromId(role, false));
 	bw_store_leave(&scope);
-	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
+	/* Orders for the same numbers may have waited for one that was given up. */
+	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS | BW_TOPIC_HELD);
 	PG_RETURN_BOOL(done);
 }
 
