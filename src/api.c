@@ -116,6 +116,7 @@ static void read_error(BwCall *call);
 static char *basic_authorization(const BwCredentials *credentials);
 static TimestampTz rate_limit_until(const BwHttpReply *reply);
 static void check_path(const char *path);
+static void check_id(const char *id);
 static void wait_for_budget(const BwAccount *account, BwEndpointClass class);
 static int	zone_of_date(const char *date);
 static char *one_line(const char *text);
@@ -785,12 +786,12 @@ check_path(const char *path)
 		next = strchr(element, '/');
 		if (next != NULL)
 			*next++ = '\0';
-		bw_api_check_id(element);
+		check_id(element);
 	}
 }
 
-void
-bw_api_check_id(const char *id)
+static void
+check_id(const char *id)
 {
 	if (id[0] == '\0' || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
 		ereport(ERROR,

@@ -89,9 +89,6 @@ extern void bw_call_release(BwCall *call);
  */
 extern BwCall *bw_api_perform(const BwAccount *account, const BwCallSpec *spec);
 
-/* 22023 unless it can be an element of a path. */
-extern void bw_api_check_id(const char *id);
-
 /* Raise what went wrong as an ERROR of its own SQLSTATE; "what" as in
  * "could not search for telephone numbers". */
 pg_noreturn extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,

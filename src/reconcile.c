@@ -142,6 +142,7 @@ bw_reconcile_lap(BwWork *work)
 	{
 		foreach(lc, lap.tasks)
 			bw_task_free(lfirst(lc));
+		work->many_open = false;
 		work->reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														 RETRY_MS);
 		return;
