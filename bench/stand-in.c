@@ -174,10 +174,8 @@ accept_conns(void)
 	int			fd;
 	int			on = 1;
 
-	/*
-	 * The kernel keeps the pointer.
-	 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
-	 */
+	/* The kernel keeps the pointer. */
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	while ((fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 	{
 		Conn	   *conn = need(calloc(1, sizeof(Conn)));
