@@ -32,6 +32,7 @@ typedef struct Spending
 } Spending;
 
 static Spending *spending(BwWork *work, const char *server, BwOrderKind kind);
+static int	limit_of(const BwServer *server, BwOrderKind kind);
 static void release(BwWork *work, void *arg);
 static List *release_ended_blockers(BwWork *work);
 static List *release_where_room(BwWork *work, const BwServer *server, BwOrderKind kind);
@@ -111,8 +112,6 @@ int64
 bw_guards_room(BwWork *work, const BwServer *server, BwOrderKind kind)
 {
 	Spending   *s = spending(work, server->name, kind);
-	int			limit = kind == BW_KIND_DISCONNECT ? server->max_disconnects_per_day
-	: server->max_numbers_per_day;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (work->spending_changed)
@@ -123,7 +122,14 @@ bw_guards_room(BwWork *work, const BwServer *server, BwOrderKind kind)
 		s->numbers = bw_store_spent(server->name, kind);
 		s->read_at = now;
 	}
-	return Max(limit - s->numbers, 0);
+	return Max(limit_of(server, kind) - s->numbers, 0);
+}
+
+static int
+limit_of(const BwServer *server, BwOrderKind kind)
+{
+	return kind == BW_KIND_DISCONNECT ? server->max_disconnects_per_day
+		: server->max_numbers_per_day;
 }
 
 const char *
@@ -220,7 +226,8 @@ release_where_room(BwWork *work, const BwServer *server, BwOrderKind kind)
 
 	if (room == 0)
 		return NIL;
-	ids = bw_store_release_held(server->name, bw_guards_limit_name(kind), room, &count);
+	ids = bw_store_release_held(server->name, bw_guards_limit_name(kind),
+								limit_of(server, kind), room, &count);
 	return queued_again(ids, count);
 }
 

@@ -424,15 +424,16 @@ static BwStatement queued_ids = {
 };
 
 /*
- * As many as there is room for, oldest first.  What a user has locked, because
- * he is cancelling it, waits for another time.
+ * As many as there is room for, oldest first.  One that no day has room for would
+ * keep all others back, and is passed over.  What a user has locked, because he is
+ * cancelling it, waits for another time.
  */
 static BwStatement release_held = {
 	.text =
 	"WITH t AS MATERIALIZED ("
 	" SELECT h.order_id, h.quantity"
 	"   FROM bw_held AS h JOIN bw_orders AS o ON o.id = h.order_id"
-	"  WHERE h.server = $1 AND h.reason = $3"
+	"  WHERE h.server = $1 AND h.reason = $3 AND h.quantity <= $4"
 	"  ORDER BY h.order_id LIMIT least($2, 5000)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED),"
 	"c AS ("
@@ -454,8 +455,8 @@ static BwStatement release_held = {
 	" SELECT order_id, 'QUEUED', 'worker', $3 FROM h)"
 	"UPDATE bw_orders AS o SET status = 'QUEUED' FROM h WHERE o.id = h.order_id"
 	" RETURNING o.id",
-	.nargs = 3,
-	.argtypes = {TEXTOID, INT8OID, TEXTOID}
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT8OID, TEXTOID, INT4OID}
 };
 
 /* They were held for a time, which has come. */
@@ -928,10 +929,11 @@ bw_store_hold_group(const BwGroup *group, const char *reason, int limit,
 }
 
 int64 *
-bw_store_release_held(const char *server, const char *reason, int64 room, int *count)
+bw_store_release_held(const char *server, const char *reason, int limit,
+					  int64 room, int *count)
 {
-	Datum		v[3] = {CStringGetTextDatum(server), Int64GetDatum(room),
-	CStringGetTextDatum(reason)};
+	Datum		v[4] = {CStringGetTextDatum(server), Int64GetDatum(room),
+	CStringGetTextDatum(reason), Int32GetDatum(limit)};
 
 	return read_ids(bw_store_run(&release_held, v, NULL), count);
 }

@@ -140,9 +140,12 @@ extern int64 *bw_store_hold(const BwGroup *group, const int64 *order_ids,
 extern int64 *bw_store_hold_group(const BwGroup *group, const char *reason,
 								  int limit, int *count);
 
-/* Back into the queue: orders held for "reason", of up to "room" numbers in all. */
+/*
+ * Back into the queue: orders held for "reason", of up to "room" numbers in all,
+ * but none of more numbers than "limit" has.
+ */
 extern int64 *bw_store_release_held(const char *server, const char *reason,
-									int64 room, int *count);
+									int limit, int64 room, int *count);
 
 /* Into the queue: orders that were held for a time, which has come. */
 extern int64 *bw_store_release_due(int limit, int *count);

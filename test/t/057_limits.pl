@@ -121,5 +121,20 @@ sql('SELECT bw_resume()');
 wait_for_all($node, 30);
 is(spent(), 6, 'until it goes out');
 
+# --- one that alone is over a limit that was lowered ---
+age();
+limit(20);
+wait_for_status($node, order_id($node, [ numbers(15) ]), 'COMPLETE', 30);
+my $never = order_id($node, [ numbers(12) ]);
+wait_for_status($node, $never, 'HELD', 30);
+limit(10);
+my $later = order_id($node, [ numbers(4) ]);
+wait_for_status($node, $later, 'HELD', 30);
+age();
+wait_for_status($node, $later, 'COMPLETE', 30);
+is(statuses($never), 'HELD', 'an order over the limit by itself does not keep others back');
+limit(20);
+wait_for_status($node, $never, 'COMPLETE', 30);
+
 $node->stop;
 done_testing();
