@@ -285,9 +285,16 @@ make_stage()
 	export BW_CALLBACK_LOAD=$work/callback-load
 	# what PostgreSQL's own Perl modules for tests want to know
 	export PERL5LIB=$pgxs_test/perl:$work/files/test/lib
-	export PG_REGRESS=$pgxs_test/regress/pg_regress TESTDIR=$work/tmp
+	export PG_REGRESS=$pgxs_test/regress/pg_regress
+	use_test_folder "$work/tmp"
+}
+
+# use_test_folder FOLDER: where PostgreSQL's Perl modules put servers and logs.
+use_test_folder()
+{
+	export TESTDIR=$1
 	# the same from PostgreSQL 16 on
-	export TESTDATADIR=$work/tmp/tmp_check TESTLOGDIR=$work/tmp/tmp_check/log
+	export TESTDATADIR=$1/tmp_check TESTLOGDIR=$1/tmp_check/log
 }
 
 # A port of 127.0.0.1 that was free a moment ago, and that neither an outgoing
