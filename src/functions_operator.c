@@ -21,9 +21,9 @@
 #include "functions.h"
 #include "registry.h"
 #include "store.h"
+#include "store_guards.h"
 #include "store_operator.h"
 #include "store_orders.h"
-#include "store_queue.h"
 
 PG_FUNCTION_INFO_V1(bw_pause);
 PG_FUNCTION_INFO_V1(bw_resume);

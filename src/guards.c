@@ -17,6 +17,8 @@
 
 #include "guards.h"
 #include "settle.h"
+#include "store_guards.h"
+#include "store_queue.h"
 
 /* The sum is good for this long: then old minutes have left the window. */
 #define SUM_GOOD_MS 60000

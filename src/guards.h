@@ -9,7 +9,6 @@
 #ifndef BW_GUARDS_H
 #define BW_GUARDS_H
 
-#include "store_queue.h"
 #include "work.h"
 
 /*

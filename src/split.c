@@ -21,6 +21,7 @@
 #include "request.h"
 #include "settle.h"
 #include "split.h"
+#include "store_guards.h"
 #include "store_queue.h"
 #include "store_search.h"
 

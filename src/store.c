@@ -494,6 +494,17 @@ bw_store_texts(uint64 row, int column, int *count)
 	return texts;
 }
 
+int64 *
+bw_store_ids(uint64 rows, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(rows, 1));
+
+	*count = (int) rows;
+	for (uint64 i = 0; i < rows; i++)
+		ids[i] = bw_store_int64(i, 0);
+	return ids;
+}
+
 bytea *
 bw_store_bytea(uint64 row, int column)
 {

@@ -161,6 +161,9 @@ extern Datum bw_store_datum(uint64 row, int column, bool *isnull);
 extern char **bw_store_texts(uint64 row, int column, int *count);
 extern bytea *bw_store_bytea(uint64 row, int column);
 
+/* The first column of all rows, in the current memory context. */
+extern int64 *bw_store_ids(uint64 rows, int *count);
+
 /* Arrays as arguments; all in the current memory context. */
 extern Datum bw_store_int16_array(const int16 *values, int count);
 extern Datum bw_store_int64_array(const int64 *values, int count);

@@ -29,7 +29,7 @@
 #include "registry.h"
 #include "request.h"
 #include "settle.h"
-#include "store_queue.h"
+#include "store_guards.h"
 #include "store_timeline.h"
 #include "timeline.h"
 #include "xml.h"
