@@ -447,7 +447,7 @@ settle_unknown(BwWork *work, Lap *lap, List *unknown)
 		item->step = "look_up";
 		item->due_at = GetCurrentTimestamp();
 	}
-	lap->moved = bw_settle_each(work, items, count, failed);
+	lap->moved = list_concat(lap->moved, bw_settle_each(work, items, count, failed));
 	for (int i = 0; i < count; i++)
 	{
 		TimestampTz due = bw_work_back_off(items[i].request->tries);
@@ -927,7 +927,7 @@ nothing_found(const BwRequestRow *request, BwSettlement *item)
 
 	item->status = BW_ORDER_UNKNOWN;
 	item->step = "look_up";
-	if (request->refused_code != NULL && !direct)
+	if (request->refused_code != NULL && (!direct || request->attempts < 2))
 	{
 		item->status = BW_ORDER_REJECTED;
 		item->error_code = request->refused_code;

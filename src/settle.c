@@ -102,7 +102,7 @@ static void substitute(Changes *changes, const BwSettlement *item,
 					   BwOrderChange *change);
 static void write_substitutions(const Changes *changes);
 static void close_request(Changes *changes, const BwSettlement *item,
-						  bool all_final, bool all_seen);
+						  bool done, bool all_seen);
 static void index_reply(ReplyIndex *index, const BwAnswer *answer);
 static bool set_has(const NumberSet *set, const char *digits);
 static bool names(const BwReplyError *error, const char *digits);
@@ -154,7 +154,7 @@ bw_settle(const BwSettlement *items, int count)
 
 		foreach(lc, changes.requeued)
 			back[foreach_current_index(lc)] = *(int64 *) lfirst(lc);
-		bw_store_requeue(back, list_length(changes.requeued), items[0].due_at);
+		bw_store_requeue(back, list_length(changes.requeued), GetCurrentTimestamp());
 	}
 	return bw_release_waiting(changes.moved);
 }
@@ -250,14 +250,15 @@ settle_request(Changes *changes, const BwSettlement *item,
 			   const BwMember *members, int count)
 {
 	ReplyIndex *indexes = palloc0(sizeof(ReplyIndex) * Max(item->answer_count, 1));
-	bool		all_final = true;
+	bool		all_done = true;
 
 	for (int i = 0; i < item->answer_count; i++)
 		index_reply(&indexes[i], &item->answers[i]);
 	for (int i = 0; i < count; i++)
 		if (!settle_member(changes, item, indexes, &members[i]))
-			all_final = false;
-	close_request(changes, item, all_final, count == item->request->member_count);
+			all_done = false;
+	close_request(changes, item, all_done && count == item->request->member_count,
+				  count == item->request->member_count);
 }
 
 /* Returns whether the request has nothing more to do with the order. */
@@ -307,7 +308,7 @@ settle_member(Changes *changes, const BwSettlement *item,
 		if (change->status == BW_ORDER_QUEUED)
 			changes->requeued = lappend(changes->requeued, &change->order_id);
 	}
-	return bw_order_is_final(change->status);
+	return bw_order_is_final(change->status) || change->status == BW_ORDER_QUEUED;
 }
 
 /*
@@ -549,25 +550,41 @@ write_substitutions(const Changes *changes)
 	bw_store_substitute(ids, sources, details, orders, taken, count);
 }
 
-/* A direct order by criteria: the numbers are those that Bandwidth names. */
-static void
-settle_found_numbers(Changes *changes, const BwSettlement *item,
-					 const BwMember *member, BwOrderChange *change)
+/* What one order at Bandwidth bought, unless all of it failed; how many they are. */
+static int
+add_bought_numbers(Changes *changes, int64 order_id, const BwAnswer *answer)
 {
-	const BwOrderReply *reply = item->answers[0].reply;
-	const BwReplyError *error = first_error(&reply->errors);
-	int			found = 0;
+	const BwTexts *completed = &answer->reply->completed;
+	int			added = 0;
 
-	for (int i = 0; item->status != BW_ORDER_FAILED && i < reply->completed.count; i++)
+	if (answer->status != BW_ORDER_COMPLETE && answer->status != BW_ORDER_PARTIAL)
+		return 0;
+	for (int i = 0; i < completed->count; i++)
 	{
 		BwNumber   *number = palloc(sizeof(BwNumber));
 		BwProblem	problem;
 
-		if (!bw_number_parse(reply->completed.items[i], number, &problem))
+		if (!bw_number_parse(completed->items[i], number, &problem))
 			continue;
-		add_number(changes, member->order_id, number->digits, "COMPLETE", NULL);
-		found++;
+		add_number(changes, order_id, number->digits, "COMPLETE", NULL);
+		added++;
 	}
+	return added;
+}
+
+/*
+ * A direct order by criteria: the numbers are those that Bandwidth names, in each
+ * of its orders if a person had the request sent again.
+ */
+static void
+settle_found_numbers(Changes *changes, const BwSettlement *item,
+					 const BwMember *member, BwOrderChange *change)
+{
+	const BwReplyError *error = first_error(&item->answers[0].reply->errors);
+	int			found = 0;
+
+	for (int i = 0; i < item->answer_count; i++)
+		found += add_bought_numbers(changes, member->order_id, &item->answers[i]);
 	change->completed_quantity = found;
 	change->failed_quantity = Max(member->quantity - found, 0);
 	if (found >= member->quantity)
@@ -580,7 +597,7 @@ settle_found_numbers(Changes *changes, const BwSettlement *item,
 }
 
 static void
-close_request(Changes *changes, const BwSettlement *item, bool all_final,
+close_request(Changes *changes, const BwSettlement *item, bool done,
 			  bool all_seen)
 {
 	BwRequestChange *change = &changes->requests[changes->request_count++];
@@ -591,7 +608,7 @@ close_request(Changes *changes, const BwSettlement *item, bool all_final,
 	change->other_count = item->other_count;
 	change->refused_code = item->refused_code;
 	change->refused_text = item->refused_text;
-	if (all_seen && (all_final || item->status == BW_ORDER_QUEUED))
+	if (done)
 	{
 		change->not_executed = item->status == BW_ORDER_QUEUED;
 		change->state = change->not_executed && !item->request->shared

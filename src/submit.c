@@ -31,7 +31,11 @@
 #include "submit.h"
 #include "xml.h"
 
-/* A request whose outcome was not recorded by then is looked up. */
+/*
+ * A request whose outcome was not recorded by then is looked up: a call may be a
+ * POST that is answered 401, a token, and the POST again, and each takes its time.
+ */
+#define TRANSFERS_MAX 3
 #define PATIENCE_EXTRA_MS 5000
 
 /* What a POST must remember, beside its account. */
@@ -74,6 +78,9 @@ static void settle_outcome(BwWork *work, BwTask *task,
 						   const BwRequestRow *request, BwSettlement *item);
 static bool settle_refusal(BwTask *task, const BwRequestRow *request,
 						   BwSettlement *item);
+static BwOrderStatus not_executed(const BwRequestRow *request);
+static void lock_all_or_doubt(BwSettlement *item);
+static TimestampTz look_up_at(void);
 static const BwReplyErrors *refusal_errors(BwTask *task);
 static void settle_reply(BwTask *task, BwSettlement *item);
 static void keep_first(const BwRequestRow *request, BwSettlement *item);
@@ -81,7 +88,7 @@ static void keep_first(const BwRequestRow *request, BwSettlement *item);
 int
 bw_submit_patience_ms(const BwServer *server)
 {
-	return server->connect_timeout_ms + server->request_timeout_ms +
+	return TRANSFERS_MAX * (server->connect_timeout_ms + server->request_timeout_ms) +
 		PATIENCE_EXTRA_MS;
 }
 
@@ -220,6 +227,9 @@ read_members(const BwRequestRow *request, int *count)
 	BwOrderData *orders = bw_store_request_orders(request->id, count);
 	BwOrderData **members = palloc(sizeof(BwOrderData *) * Max(*count, 1));
 
+	/* Somebody has deleted them by hand. */
+	if (*count == 0)
+		elog(ERROR, "request " INT64_FORMAT " has no orders", request->id);
 	for (int i = 0; i < *count; i++)
 		members[i] = &orders[i];
 	return members;
@@ -231,8 +241,6 @@ bw_submit_body(const BwRequestRow *request)
 	int			count;
 	BwOrderData **members = read_members(request, &count);
 
-	if (count == 0)
-		elog(ERROR, "request " INT64_FORMAT " has no orders", request->id);
 	return request_body(request->customer_order_id, members, count);
 }
 
@@ -320,6 +328,7 @@ record(BwWork *work, void *arg)
 			else
 			{
 				settle_outcome(work, task, &requests[j], &items[n]);
+				lock_all_or_doubt(&items[n]);
 				note_outcome(work, recording, task, &items[n++]);
 			}
 		}
@@ -343,14 +352,8 @@ is_to_be_split(BwTask *task, const BwRequestRow *request)
 static void
 split(Recording *recording, BwTask *task, const BwRequestRow *request)
 {
-	const BwHttpReply *http = bw_call_outcome(task->call)->reply;
-	BwReplyErrors errors = {0};
-	BwXmlProblem problem;
-
-	(void) bw_xml_decode_errors(http->body, http->body_len, &errors, &problem);
 	recording->moved = list_concat(recording->moved,
-								   bw_split(request, &errors));
-	bw_xml_free_errors(&errors);
+								   bw_split(request, refusal_errors(task)));
 	recording->next_due = GetCurrentTimestamp();
 	recording->requeued = true;
 }
@@ -389,7 +392,6 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 			   BwSettlement *item)
 {
 	const BwOutcome *outcome = bw_call_outcome(task->call);
-	bool		first = request->attempts <= 1;
 
 	item->request = request;
 	item->source = task->source;
@@ -409,7 +411,7 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 				return;
 			break;
 		case BW_OUTCOME_LATER:
-			item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
+			item->status = not_executed(request);
 			break;
 		case BW_OUTCOME_NOT_FOUND:
 		case BW_OUTCOME_UNKNOWN:
@@ -417,9 +419,7 @@ settle_outcome(BwWork *work, BwTask *task, const BwRequestRow *request,
 			break;
 	}
 	item->step = "look_up";
-	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											   item->status == BW_ORDER_QUEUED ? 0
-											   : bw_work_delay_ms(bw_look_up_delays, 0, 60000));
+	item->due_at = item->status == BW_ORDER_QUEUED ? GetCurrentTimestamp() : look_up_at();
 }
 
 /*
@@ -436,7 +436,7 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 	? BW_ERROR_MAPPING : bw_order_error_class(outcome->code);
 	bool		first = request->attempts <= 1;
 
-	item->status = first ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
+	item->status = not_executed(request);
 	switch (class)
 	{
 		case BW_ERROR_MAPPING:
@@ -465,6 +465,51 @@ settle_refusal(BwTask *task, const BwRequestRow *request, BwSettlement *item)
 	item->status = BW_ORDER_REJECTED;
 	item->errors = refusal_errors(task);
 	return false;
+}
+
+/*
+ * The first copy of a request goes back to the queue, unless so much time went by
+ * that its orders are being looked up already.
+ */
+static BwOrderStatus
+not_executed(const BwRequestRow *request)
+{
+	return request->attempts <= 1 && request->step != NULL &&
+		strcmp(request->step, "sent") == 0 ? BW_ORDER_QUEUED : BW_ORDER_UNKNOWN;
+}
+
+/*
+ * A request that was not executed, or refused, ends for all of its orders or for
+ * none: if it is sent again, it carries all of them.  While somebody has locked one,
+ * its outcome counts as unknown.
+ */
+static void
+lock_all_or_doubt(BwSettlement *item)
+{
+	BwMember   *locked;
+	int			count;
+
+	if (item->status != BW_ORDER_QUEUED && item->status != BW_ORDER_REJECTED)
+		return;
+	locked = bw_store_lock_members(&item->request->id, 1, &count);
+	item->members = bw_members_of(locked, count, item->request->id, &item->member_count);
+	if (item->member_count == item->request->member_count)
+		return;
+	if (item->status == BW_ORDER_REJECTED)
+	{
+		item->refused_code = item->error_code;
+		item->refused_text = item->error_text;
+	}
+	item->status = BW_ORDER_UNKNOWN;
+	item->step = "look_up";
+	item->due_at = look_up_at();
+}
+
+static TimestampTz
+look_up_at(void)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									   bw_work_delay_ms(bw_look_up_delays, 0, 60000));
 }
 
 static void
