@@ -79,7 +79,6 @@ struct BwCall
 
 struct BwApi
 {
-	MemoryContext cxt;
 	BwHttp	   *http;
 	dlist_head	calls;			/* under way */
 	dlist_head	finished;		/* to be taken */
@@ -126,7 +125,6 @@ bw_api_create(MemoryContext owner, int max_connections)
 {
 	BwApi	   *api = MemoryContextAllocZero(owner, sizeof(BwApi));
 
-	api->cxt = owner;
 	dlist_init(&api->calls);
 	dlist_init(&api->finished);
 	api->http = bw_http_create(owner, max_connections);
@@ -397,15 +395,21 @@ transfer_finished(BwCall *call)
 }
 
 /* For the statistics.  No reply: the call was given up. */
+/* Of the transfer that the call is at. */
+static BwEndpointClass
+class_of(const BwCall *call)
+{
+	return call->state == CALL_FETCHES_TOKEN ? BW_CLASS_TOKEN : call->spec.class;
+}
+
 static void
 count(const BwCall *call, const BwHttpReply *reply, BwOutcomeKind outcome,
 	  const char *error)
 {
-	bool		token = call->state == CALL_FETCHES_TOKEN;
 	BwCallRecord record = {.server = call->serverid,
-		.class = token ? BW_CLASS_TOKEN : call->spec.class,
+		.class = class_of(call),
 		.outcome = outcome,
-		.again = !token && (call->renewed || call->spec.again),
+		.again = call->state != CALL_FETCHES_TOKEN && (call->renewed || call->spec.again),
 	.error = error};
 
 	if (reply != NULL)
@@ -584,9 +588,9 @@ judge(BwCall *call)
 	{
 		outcome->retry_at = rate_limit_until(reply);
 		bw_registry_budget_block(call->account->server->account_id,
-								 call->spec.class, outcome->retry_at);
+								 class_of(call), outcome->retry_at);
 	}
-	judge_status(outcome, call->spec.class);
+	judge_status(outcome, class_of(call));
 }
 
 /* First error of the body, in whatever shape; else the HTTP status. */
@@ -751,6 +755,18 @@ zone_of_date(const char *date)
 	return (*sign == '-' ? -1 : 1) * (hours * 60 + minutes);
 }
 
+/* Kept for the session once it is there. */
+static BwApi *
+create_session_api(void)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "bandwidth session",
+											  ALLOCSET_SMALL_SIZES);
+	BwApi	   *api = bw_api_create(cxt, 4);
+
+	MemoryContextSetParent(cxt, TopMemoryContext);
+	return api;
+}
+
 BwCall *
 bw_api_perform(const BwAccount *account, const BwCallSpec *spec)
 {
@@ -758,9 +774,7 @@ bw_api_perform(const BwAccount *account, const BwCallSpec *spec)
 
 	check_path(spec->path);
 	if (session_api == NULL)
-		session_api = bw_api_create(AllocSetContextCreate(TopMemoryContext,
-														  "bandwidth session",
-														  ALLOCSET_SMALL_SIZES), 4);
+		session_api = create_session_api();
 	wait_for_budget(account, spec->class);
 	call = bw_api_start(session_api, CurrentMemoryContext, account, spec, NULL);
 	while (bw_api_take_finished(session_api) != call)
@@ -885,9 +899,8 @@ outcome_hint(const BwOutcome *outcome, const BwAccount *account)
 	return NULL;
 }
 
-/* As a sentence. */
-static char *
-sentence(const char *text)
+char *
+bw_sentence(const char *text)
 {
 	return psprintf("%c%s.", pg_toupper((unsigned char) text[0]), text + 1);
 }
@@ -902,12 +915,12 @@ bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,
 		ereport(ERROR,
 				(errcode(outcome_sqlstate(outcome)),
 				 errmsg("%s: %s", outcome->code, outcome->text),
-				 errdetail("%s", sentence(what)),
+				 errdetail("%s", bw_sentence(what)),
 				 hint ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(outcome_sqlstate(outcome)),
 			 errmsg("%s", what),
-			 outcome->status == 0 ? errdetail("%s", sentence(outcome->text))
+			 outcome->status == 0 ? errdetail("%s", bw_sentence(outcome->text))
 			 : errdetail("The server answered with status %d.", outcome->status),
 			 hint ? errhint("%s", hint) : 0));
 }

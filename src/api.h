@@ -89,6 +89,9 @@ extern void bw_call_release(BwCall *call);
  */
 extern BwCall *bw_api_perform(const BwAccount *account, const BwCallSpec *spec);
 
+/* "could not ..." as a sentence, for a detail. */
+extern char *bw_sentence(const char *text);
+
 /* Raise what went wrong as an ERROR of its own SQLSTATE; "what" as in
  * "could not search for telephone numbers". */
 pg_noreturn extern void bw_outcome_raise(const BwOutcome *outcome, const BwAccount *account,

@@ -34,7 +34,6 @@ typedef struct Asked
 	char		bandwidth_order_id[ID_SIZE];	/* key */
 	int64		request_id;
 	int			quantity;
-	bool		seen;
 	bool		complete;		/* with all of its numbers */
 	bool		running;
 } Asked;
@@ -80,7 +79,7 @@ bw_bulk_create(BwWork *work, const BwRequestRow *const *requests, int count)
 
 		asked->request_id = requests[i]->id;
 		asked->quantity = requests[i]->quantity;
-		asked->seen = asked->complete = asked->running = false;
+		asked->complete = asked->running = false;
 	}
 	bulk->query = MemoryContextStrdup(task->cxt, first_query(requests, count));
 	bw_task_account(task, requests[0]->server, requests[0]->ordered_by);
@@ -172,7 +171,6 @@ take_row(Bulk *bulk, const BwRow *row)
 	if (asked == NULL ||
 		!bw_order_status_from_bandwidth(row->field[BW_FIELD_STATUS], &status))
 		return;
-	asked->seen = true;
 	asked->running = status == BW_ORDER_RECEIVED;
 	asked->complete = status == BW_ORDER_COMPLETE && count != NULL &&
 		atoi(count) == asked->quantity;

@@ -681,6 +681,7 @@ read_secret_file(const char *name, const char *path)
 	int			fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
 	struct stat status;
 	ssize_t		len;
+	int			save_errno;
 
 	if (fd < 0)
 		ereport(ERROR,
@@ -690,17 +691,22 @@ read_secret_file(const char *name, const char *path)
 				 errhint("The operating system user of the server must be able to read it.")));
 	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
 		status.st_size > SECRET_FILE_MAX)
+	{
+		CloseTransientFile(fd);
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("file of option \"%s\" is no regular file of up to %d bytes",
 						name, SECRET_FILE_MAX),
 				 errdetail("The file is \"%s\".", path)));
+	}
 	len = read(fd, content, SECRET_FILE_MAX);
+	save_errno = errno;
+	CloseTransientFile(fd);
+	errno = save_errno;
 	if (len < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read the file of option \"%s\": %m", name)));
-	CloseTransientFile(fd);
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
 		content[--len] = '\0';
 	if (len == 0 || strpbrk(content, "\r\n") != NULL)

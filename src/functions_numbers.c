@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(bw_unreserve);
 /* "Get in-service numbers" names no limit; more than 500 were never seen. */
 #define NUMBERS_PAGE_SIZE "500"
 
-/* Four hours, if the account has no other. */
+/* Ten years: four hours are usual, and what lasts longer than this is a mistake. */
 #define EXPIRY_MAX_S INT64CONST(315360000)
 
 /* What to ask of Bandwidth, and how it says that there is none. */
@@ -225,7 +225,7 @@ ask(const Question *question)
 				(errcode(ERRCODE_BW_REFUSED),
 				 errmsg("%s: %s", error->code ? error->code : "error",
 						error->text ? bw_from_utf8(error->text) : "the call was refused"),
-				 errdetail("%s.", question->what)));
+				 errdetail("%s", bw_sentence(question->what))));
 	if (owned->reply == NULL || owned->reply->telephone_number == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_BW_BAD_REPLY),

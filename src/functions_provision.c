@@ -106,18 +106,20 @@ provision_batch(const BwProvisionRule *rule, Tuplestorestate *rows)
 													&TTSOpsMinimalTuple);
 	MemoryContext row_cxt = AllocSetContextCreate(CurrentMemoryContext, "bandwidth row",
 												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(row_cxt);
 	int			pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
 
 	tuplestore_select_read_pointer(rows, pointer);
 	tuplestore_rescan(rows);
+	/* A tuple that comes from disk is the slot's own, and outlives row_cxt. */
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
+		MemoryContext old = MemoryContextSwitchTo(row_cxt);
+
 		bw_provision_row(rule, slot, true);
+		MemoryContextSwitchTo(old);
 		MemoryContextReset(row_cxt);
 		tuplestore_select_read_pointer(rows, pointer);
 	}
-	MemoryContextSwitchTo(old);
 	MemoryContextDelete(row_cxt);
 	ExecDropSingleTupleTableSlot(slot);
 }

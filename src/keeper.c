@@ -24,7 +24,7 @@
 #include "store_orders.h"
 #include "store_subscriptions.h"
 
-/* What is kept.  Disconnects will be, when there are any. */
+/* What is kept.  Disconnects are polled. */
 static const char *const order_types[] = {"orders"};
 
 static void compare(BwWork *work, void *arg);

@@ -98,7 +98,7 @@ extern void bw_listener_run(BwListener *listener);
 extern BwParked *bw_listener_take(BwListener *listener);
 extern const BwCallback *bw_listener_callback(const BwParked *parked);
 
-/* Answer it (200, 500, 503); run the listener once more before sleeping. */
+/* Answer it (200, 400, 500, 503); run the listener once more before sleeping. */
 extern void bw_listener_answer(BwParked *parked, int status);
 
 /* Take in no more connections and free the port; what is parked stays. */

@@ -178,7 +178,7 @@ end_page(Walk *walk, const BwList *list, MemoryContext owner)
 						errors->items[0].code ? errors->items[0].code : "error",
 						errors->items[0].text ? bw_from_utf8(errors->items[0].text)
 						: "the call was refused"),
-				 errdetail("%s.", walk->pages->what)));
+				 errdetail("%s", bw_sentence(walk->pages->what))));
 
 	/* Rows may go while the pages are read, so the smallest number counts. */
 	if (is_counted(walk->pages->kind) && total >= 0 &&

@@ -53,13 +53,17 @@ open_port(BwWork *work, const char *settings)
 	BwListenerOptions options = {.addresses = bw_listen_addresses,
 		.port = bw_listen_port,.tls_cert_file = bw_tls_cert_file,
 	.tls_key_file = bw_tls_key_file};
-	MemoryContext old = MemoryContextSwitchTo(work->cxt);
+	MemoryContext old;
 	char		error[256];
 
+	work->port_cxt = AllocSetContextCreate(work->cxt, "bandwidth port",
+										   ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(work->port_cxt);
 	work->listener = bw_listener_open(&options, error, sizeof(error));
-	if (work->listener != NULL)
-		work->port = pstrdup(settings);
+	work->port = pstrdup(settings);
 	MemoryContextSwitchTo(old);
+	if (work->listener == NULL)
+		MemoryContextDelete(work->port_cxt);
 	work->port_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	work->keys_changed = work->certificate_changed = true;
 	if (work->listener == NULL)
@@ -77,6 +81,7 @@ static bool
 close_port(BwWork *work)
 {
 	bw_listener_close(work->listener);
+	MemoryContextDelete(work->port_cxt);
 	work->listener = NULL;
 	work->port_at = GetCurrentTimestamp();
 	ereport(LOG,

@@ -72,7 +72,7 @@ static void write_row(BwProvision *provision);
 static void note_failure(BwProvision *provision);
 static char *describe(const ErrorData *error);
 static bool wait_for_work(TimestampTz idle_since);
-static bool start_process(BwWork *work);
+static void start_process(BwWork *work);
 static void next_time(BwWork *work, void *arg);
 
 void
@@ -209,6 +209,8 @@ write_one(BwProvision *provision)
 	done = run(write_row, provision, &error);
 	disable_timeout(USER_TIMEOUT, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);
+	/* It may have come after the commit. */
+	QueryCancelPending = false;
 	LockReleaseSession(USER_LOCKMETHOD);
 	provision->held_up = TimestampDifferenceExceeds(began, GetCurrentTimestamp(),
 													bw_write_back_timeout_ms / 10);
@@ -282,7 +284,7 @@ bw_provisioner_lap(BwWork *work)
 	work->write_backs_at = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
 	if (work->provisioner == NULL ||
 		GetBackgroundWorkerPid(work->provisioner, &pid) == BGWH_STOPPED)
-		(void) start_process(work);
+		start_process(work);
 	else if (GetBackgroundWorkerPid(work->provisioner, &pid) == BGWH_STARTED)
 	{
 		PGPROC	   *proc = BackendPidGetProc(pid);
@@ -298,7 +300,7 @@ next_time(BwWork *work, void *arg)
 	*(TimestampTz *) arg = bw_store_write_backs_due();
 }
 
-static bool
+static void
 start_process(BwWork *work)
 {
 	static bool warned = false;
@@ -328,7 +330,6 @@ start_process(BwWork *work)
 				 errdetail("All background workers are in use."),
 				 errhint("Raise max_worker_processes; starting it is tried again.")));
 	warned = !started;
-	return started;
 }
 
 void

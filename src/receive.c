@@ -35,7 +35,7 @@
 /* Batches in a row: callers that never pause hold up nothing else. */
 #define BATCHES_MAX 8
 /* An orphan may belong to a POST whose reply is not recorded yet. */
-#define ORPHAN_FIRST_MS 1000
+#define ORPHAN_FIRST_MS 2000
 #define ORPHAN_TRIES 8
 /* When not even a single callback can be taken from the inbox. */
 #define RETRY_MS 10000
@@ -546,5 +546,5 @@ orphan(BwIncoming *item)
 	}
 	item->later = true;
 	item->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											   (int64) ORPHAN_FIRST_MS << item->tries);
+											   (int64) ORPHAN_FIRST_MS << (item->tries - 1));
 }

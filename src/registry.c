@@ -29,7 +29,7 @@
 #define MAX_WAITERS 1024
 #define MAX_BUDGETS 256
 #define MAX_TOKENS 64
-/* A JWT that lists many accounts; a longer one is kept by each process. */
+/* A JWT that lists many accounts; a longer one is fetched anew for each call. */
 #define TOKEN_SIZE 8192
 #define ACCOUNT_SIZE 32
 /* A worker that was registered but never came gives its slot back. */
@@ -246,6 +246,13 @@ bw_registry_worker_reserve(Oid database)
 
 	lock_registry();
 	slot = worker_slot(database);
+
+	/*
+	 * One that another database's worker is to come back to is the last
+	 * choice.
+	 */
+	if (slot == NULL)
+		slot = worker_slot(InvalidOid);
 	for (int i = 0; slot == NULL && i < BW_MAX_WORKERS; i++)
 		if (registry->workers[i].state == BW_WORKER_NONE)
 			slot = &registry->workers[i];
@@ -290,7 +297,7 @@ bw_registry_worker_comes_back(Oid database)
 
 	lock_registry();
 	slot = worker_slot(database);
-	comes_back = slot != NULL && slot->state == BW_WORKER_NONE;
+	comes_back = slot != NULL && slot->state != BW_WORKER_RUNNING;
 	unlock_registry();
 	return comes_back;
 }

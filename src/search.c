@@ -75,8 +75,6 @@ typedef struct SearchResult
 /* Numbers that are given out, and what that means. */
 typedef struct Deal
 {
-	BwSearchRow *rows;
-	int			row_count;
 	BwSearchStep *steps;
 	BwFoundNumber *numbers;
 	int			number_count;
@@ -172,12 +170,6 @@ look(BwWork *work, void *arg)
 	}
 }
 
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 static char *
 copy_text(MemoryContext cxt, const char *text)
 {
@@ -195,12 +187,12 @@ find_search(BwWork *work, const BwSearchGroup *group)
 	foreach(lc, work->searches)
 	{
 		search = lfirst(lc);
-		if (same(search->group.criteria, group->criteria) &&
-			same(search->group.prefix, group->prefix) &&
-			same(search->group.asks, group->asks) &&
-			same(search->group.server, group->server) &&
-			same(search->group.ordered_by, group->ordered_by) &&
-			same(search->group.account_id, group->account_id))
+		if (bw_same_text(search->group.criteria, group->criteria) &&
+			bw_same_text(search->group.prefix, group->prefix) &&
+			bw_same_text(search->group.asks, group->asks) &&
+			bw_same_text(search->group.server, group->server) &&
+			bw_same_text(search->group.ordered_by, group->ordered_by) &&
+			bw_same_text(search->group.account_id, group->account_id))
 			return search;
 	}
 	cxt = AllocSetContextCreate(work->cxt, "bandwidth search", ALLOCSET_SMALL_SIZES);
@@ -335,6 +327,8 @@ bw_search_finished(BwWork *work, BwTask *task)
 		take_about_number(task);
 	if (bw_work_transaction(work, record, &recording, "recording a search"))
 		bw_work_moved(work, recording.moved);
+	else
+		search->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	search->task = NULL;
 	work->submit_at = work->search_at = GetCurrentTimestamp();
 	bw_task_free(task);
@@ -493,11 +487,9 @@ record_rate_center(Recording *recording)
 }
 
 static void
-make_deal(Deal *deal, BwSearchRow *rows, int count, int numbers)
+make_deal(Deal *deal, int count, int numbers)
 {
 	memset(deal, 0, sizeof(Deal));
-	deal->rows = rows;
-	deal->row_count = count;
 	deal->steps = palloc0(sizeof(BwSearchStep) * Max(count, 1));
 	deal->numbers = palloc0(sizeof(BwFoundNumber) * Max(numbers, 1));
 	deal->ends = palloc0(sizeof(BwSearchEnd) * Max(count, 1));
@@ -522,7 +514,7 @@ deal(Recording *recording)
 		ids[i] = rows[i].order_id;
 	free_ones = bw_store_free_numbers((const char *const *) result->numbers,
 									  result->count, ids, count, &free_count, &wanted);
-	make_deal(&deal, rows, count, free_count);
+	make_deal(&deal, count, free_count);
 
 	/*
 	 * All that there are were listed, or all that can be: then, those that
@@ -598,7 +590,7 @@ refuse_all(Recording *recording, const char *code, const char *text)
 	BwSearchRow *rows = bw_store_lock_searches(&result->search->group, &count);
 	Deal		deal;
 
-	make_deal(&deal, rows, count, 0);
+	make_deal(&deal, count, 0);
 	for (int i = 0; i < count; i++)
 	{
 		BwSearchStep *step = &deal.steps[deal.order_count];
@@ -633,7 +625,7 @@ record_asked(Recording *recording)
 	result->search->not_before = DT_NOBEGIN;
 	if (!result->ours)
 		return;
-	make_deal(&deal, rows, count, 0);
+	make_deal(&deal, count, 0);
 	for (int i = 0; i < count; i++)
 	{
 		deal.steps[i].order_id = rows[i].order_id;

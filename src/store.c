@@ -292,6 +292,8 @@ note_schema(Oid schema)
 {
 	char	   *name = get_namespace_name(schema);
 
+	if (name == NULL)
+		elog(ERROR, "cache lookup failed for schema %u", schema);
 	if (own_schema == NULL || strcmp(own_schema, name) != 0)
 		own_schema = MemoryContextStrdup(TopMemoryContext, name);
 	pfree(name);

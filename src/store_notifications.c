@@ -283,12 +283,12 @@ bw_store_outcomes(const BwIncoming *items, int count)
 	bw_store_run(&outcomes, v, NULL);
 }
 
-int64
+void
 bw_store_forget_notifications(int minutes)
 {
 	Datum		v[1] = {Int32GetDatum(minutes)};
 
-	return (int64) bw_store_run(&forget_notifications, v, NULL);
+	bw_store_run(&forget_notifications, v, NULL);
 }
 
 BwListenerKey *

@@ -55,7 +55,7 @@ extern void bw_store_postpone(int64 notification_id, TimestampTz due_at);
 extern void bw_store_outcomes(const BwIncoming *items, int count);
 
 /* Delete a small batch of notifications that are older than "minutes". */
-extern int64 bw_store_forget_notifications(int minutes);
+extern void bw_store_forget_notifications(int minutes);
 
 /* Whose callbacks come: credentials, and what they may speak for. */
 extern BwListenerKey *bw_store_keys(int *count);

@@ -351,8 +351,12 @@ begin(Draft *draft, const char *verb, Oid relation)
 static char *
 table_name(Oid relation)
 {
+	char	   *name = get_rel_name(relation);
+
+	if (name == NULL)
+		elog(ERROR, "cache lookup failed for relation %u", relation);
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-									  get_rel_name(relation));
+									  name);
 }
 
 static char *

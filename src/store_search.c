@@ -49,7 +49,7 @@ static BwStatement search_groups = {
 
 static BwStatement lock_searches = {
 	.text =
-	"SELECT s.order_id, s.place, s.quantity, s.replaces, o.quantity,"
+	"SELECT s.order_id, s.place, s.quantity, s.replaces,"
 	"       o.partial_allowed, o.attempts_used"
 	"  FROM bw_searches AS s"
 	"  JOIN bw_queue AS q ON q.server = s.server AND q.ordered_by = s.ordered_by"
@@ -347,9 +347,8 @@ bw_store_lock_searches(const BwSearchGroup *group, int *count)
 		rows[i].place = bw_store_text(i, 1);
 		rows[i].quantity = bw_store_int32(i, 2);
 		rows[i].replaces = bw_store_texts(i, 3, &rows[i].replaces_count);
-		rows[i].order_quantity = bw_store_int32(i, 4);
-		rows[i].partial_allowed = bw_store_bool(i, 5);
-		rows[i].attempt = bw_store_int32(i, 6);
+		rows[i].partial_allowed = bw_store_bool(i, 4);
+		rows[i].attempt = bw_store_int32(i, 5);
 	}
 	return rows;
 }

@@ -47,7 +47,6 @@ typedef struct BwSearchRow
 	int			quantity;
 	char	  **replaces;		/* numbers of the order that failed, or none */
 	int			replaces_count;
-	int			order_quantity;
 	bool		partial_allowed;
 	int			attempt;
 } BwSearchRow;

@@ -28,7 +28,6 @@
 
 #include "keys.h"
 #include "port.h"
-#include "registry.h"
 #include "store_orders.h"
 #include "store_subscriptions.h"
 #include "subscribe.h"
@@ -202,16 +201,7 @@ make_task(BwWork *work, void *arg)
 	task = bw_task_create(work, BW_TASK_SUBSCRIPTION, lap->row->id);
 	task->detail = step = MemoryContextAllocZero(task->cxt, sizeof(Step));
 	copy_row(task->cxt, &step->row, lap->row);
-	PG_TRY();
-	{
-		bw_task_account(task, step->row.server, NULL);
-	}
-	PG_CATCH();
-	{
-		bw_task_free(task);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	bw_task_account(task, step->row.server, NULL);
 	lap->tasks = lappend(lap->tasks, task);
 }
 

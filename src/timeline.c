@@ -148,16 +148,7 @@ make_look(BwWork *work, void *arg)
 	look->query = bw_api_dated_query(look->doubt.since, PAGE_SIZE);
 	task->detail = look;
 	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
-	}
-	PG_CATCH();
-	{
-		bw_task_free(task);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
 	step->tasks = lappend(step->tasks, task);
 }
 

@@ -28,7 +28,8 @@
 BwTask *
 bw_task_create(BwWork *work, BwTaskKind kind, int64 id)
 {
-	MemoryContext cxt = AllocSetContextCreate(work->cxt, "bandwidth task",
+	/* One that cannot be made, or is not started, goes with the lap. */
+	MemoryContext cxt = AllocSetContextCreate(work->lap, "bandwidth task",
 											  ALLOCSET_SMALL_SIZES);
 	BwTask	   *task = MemoryContextAllocZero(cxt, sizeof(BwTask));
 
@@ -59,6 +60,7 @@ bw_task_account(BwTask *task, const char *server, const char *role)
 void
 bw_task_start(BwWork *work, BwTask *task, const BwCallSpec *spec)
 {
+	MemoryContextSetParent(task->cxt, work->cxt);
 	task->call = bw_api_start(work->api, task->cxt, &task->account, spec, task);
 }
 

@@ -45,6 +45,7 @@ typedef struct BwWork
 	MemoryContext lap;			/* reset after each lap */
 	BwApi	   *api;
 	BwListener *listener;		/* NULL: port closed */
+	MemoryContext port_cxt;		/* of the listener and its settings */
 	char	   *port;			/* settings that it was opened with */
 	TimestampTz port_at;		/* when to try to open it */
 	bool		many_open;		/* questions, and what is sent again, wait
@@ -90,7 +91,7 @@ typedef struct BwWork
 	bool		certificate_changed;	/* look at what pins it */
 } BwWork;
 
-/* A task with a memory context of its own below work->cxt. */
+/* A task with a memory context of its own, which outlives the lap once it is started. */
 extern BwTask *bw_task_create(BwWork *work, BwTaskKind kind, int64 id);
 
 /* Read server and credentials into the task; throws as config.h does. */

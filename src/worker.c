@@ -485,6 +485,19 @@ rest(BwWork *work)
 	work->write_backs_at = work->held_at = DT_NOEND;
 }
 
+/*
+ * Nobody takes the replies to calls under way, and they would keep us awake: a
+ * worker that begins anew finds the outcomes unknown.
+ */
+static void
+leave_calls(BwWork *work)
+{
+	if (bw_api_in_flight(work->api) == 0)
+		return;
+	bw_registry_worker_come_back(0);
+	proc_exit(0);
+}
+
 /* What somebody waits for first: orders on their way out. */
 static void
 do_what_is_due(BwWork *work, Clock *clock)
@@ -500,6 +513,7 @@ do_what_is_due(BwWork *work, Clock *clock)
 	}
 	if (work->outdated || work->fenced)
 	{
+		leave_calls(work);
 		work->check_interval_s = 0;
 		rest(work);
 		return;
@@ -642,6 +656,6 @@ tell(BwWork *work)
 static void
 forget_old(BwWork *work, void *arg)
 {
-	(void) bw_store_forget_notifications(bw_notification_retention_min);
+	bw_store_forget_notifications(bw_notification_retention_min);
 	bw_store_forget_spending();
 }
