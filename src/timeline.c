@@ -8,6 +8,7 @@
  * that age goes out before the account's orders since then were listed, a few
  * times with the delays of look-ups, because a list may lag.  What is found is
  * read and bound to the order; it is polled from then on like any other.
+ * What was to be sent again is looked up like any request of unknown outcome.
  *
  * An order at Bandwidth is known by its CustomerOrderId: that of a request
  * which waits, or one that this database made for a request which was lost
