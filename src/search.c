@@ -310,7 +310,7 @@ make_task(BwWork *work, void *arg)
 	if (bw_config_server_if_exists(group->server) == NULL)
 		return;
 	task = search->task = bw_task_create(work, BW_TASK_SEARCH, 0);
-	bw_task_account(task, group->server, group->ordered_by);
+	bw_task_account(task, group->server, group->ordered_by, NULL);
 	result = MemoryContextAllocZero(task->cxt, sizeof(SearchResult));
 	result->search = search;
 	if (group->criteria != NULL)

@@ -204,7 +204,7 @@ make_task(BwWork *work, void *arg)
 	copy_row(task->cxt, &step->row, lap->row);
 	PG_TRY();
 	{
-		bw_task_account(task, step->row.server, NULL);
+		bw_task_account(task, step->row.server, NULL, NULL);
 	}
 	PG_CATCH();
 	{

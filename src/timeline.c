@@ -151,7 +151,7 @@ make_look(BwWork *work, void *arg)
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
-		bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
+		bw_task_account(task, look->doubt.server, look->doubt.ordered_by, NULL);
 	}
 	PG_CATCH();
 	{
