@@ -82,7 +82,8 @@ bw_bulk_create(BwWork *work, const BwRequestRow *const *requests, int count)
 		asked->complete = asked->running = false;
 	}
 	bulk->query = MemoryContextStrdup(task->cxt, first_query(requests, count));
-	bw_task_account(task, requests[0]->server, requests[0]->ordered_by);
+	bw_task_account(task, requests[0]->server, requests[0]->ordered_by,
+					requests[0]->account_id);
 	return task;
 }
 

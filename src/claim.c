@@ -337,7 +337,8 @@ prepare_claims(BwWork *work, Turn *turn, BwClaim *claims, int count)
 	turn->tasks = palloc(sizeof(BwTask *) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{
-		turn->tasks[i] = bw_submit_prepare(work, turn->group, &claims[i]);
+		turn->tasks[i] = bw_submit_prepare(work, turn->group, turn->server->account_id,
+										   &claims[i]);
 		turn->task_count++;
 	}
 }

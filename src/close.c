@@ -45,7 +45,7 @@ bw_close_create(BwWork *work, const BwRequestRow *request)
 	free(xml);
 	closing->bandwidth_order_id =
 		MemoryContextStrdup(task->cxt, request->bandwidth_order_id);
-	bw_task_account(task, request->server, request->ordered_by);
+	bw_task_account(task, request->server, request->ordered_by, request->account_id);
 	return task;
 }
 

@@ -117,7 +117,7 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 	for (int i = 0; i < request->candidate_count; i++)
 		add_found(task, request->candidates[i], false);
 	MemoryContextSwitchTo(old);
-	bw_task_account(task, request->server, request->ordered_by);
+	bw_task_account(task, request->server, request->ordered_by, request->account_id);
 	return task;
 }
 

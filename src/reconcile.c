@@ -414,7 +414,8 @@ close_order(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
 	Making		making = {.request = request};
 
-	if (bw_work_attempt(work, make_close, &making, "closing a back order"))
+	if (is_served(request, bw_config_server_if_exists(request->server)) &&
+		bw_work_attempt(work, make_close, &making, "closing a back order"))
 		lap->tasks = lappend(lap->tasks, making.task);
 	put_off(lap, request);
 }

@@ -92,6 +92,8 @@ typedef struct Recording
 } Recording;
 
 static void look(BwWork *work, void *arg);
+static void end_pauses(BwWork *work);
+static void look_at_pause(BwWork *work, void *arg);
 static Search *find_search(BwWork *work, const BwSearchGroup *group);
 static void forget_searches(BwWork *work);
 static bool begin(BwWork *work, Search *search);
@@ -159,8 +161,10 @@ static void
 look(BwWork *work, void *arg)
 {
 	int			count;
-	BwSearchGroup *groups = bw_store_search_groups(&count);
+	BwSearchGroup *groups;
 
+	end_pauses(work);
+	groups = bw_store_search_groups(&count);
 	for (int i = 0; i < count; i++)
 	{
 		Search	   *search = find_search(work, &groups[i]);
@@ -168,6 +172,32 @@ look(BwWork *work, void *arg)
 		search->wanted = true;
 		search->group.quantity = groups[i].quantity;
 	}
+}
+
+/* Claiming looks at a pause only where it has an order to send. */
+static void
+end_pauses(BwWork *work)
+{
+	int			count;
+	BwGroup    *groups = bw_store_paused_searches(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		work->said = &bw_group_state(work, groups[i].server,
+									 groups[i].ordered_by)->search_said;
+		(void) bw_work_attempt(work, look_at_pause, &groups[i],
+							   "looking whether a pause has ended");
+	}
+	work->said = NULL;
+}
+
+/* Fails where credentials cannot be read: then it has not ended. */
+static void
+look_at_pause(BwWork *work, void *arg)
+{
+	const BwGroup *group = arg;
+
+	(void) bw_guards_paused(group->server, group->ordered_by);
 }
 
 static char *
@@ -272,7 +302,7 @@ make_task(BwWork *work, void *arg)
 	if (bw_config_server_if_exists(group->server) == NULL)
 		return;
 	task = search->task = bw_task_create(work, BW_TASK_SEARCH, 0);
-	bw_task_account(task, group->server, group->ordered_by);
+	bw_task_account(task, group->server, group->ordered_by, NULL);
 	result = MemoryContextAllocZero(task->cxt, sizeof(SearchResult));
 	result->search = search;
 	if (group->criteria != NULL)

@@ -243,6 +243,7 @@ bw_store_take_over(bool discard, const char *by)
 		bw_store_run(&discard_queued, v, NULL);
 	else
 		(void) bw_store_doubt_unsent();
+	bw_store_doubt_resends();
 	bw_store_run(&take_identity, identity, NULL);
 }
 

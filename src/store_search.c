@@ -40,6 +40,15 @@ static BwStatement search_groups = {
 	.nargs = 0
 };
 
+static BwStatement paused_searches = {
+	.text =
+	"SELECT DISTINCT s.server, s.ordered_by"
+	"  FROM bw_pauses AS p"
+	"  JOIN bw_searches AS s ON s.server = p.server AND p.ordered_by IN ('', s.ordered_by)"
+	" WHERE p.automatic",
+	.nargs = 0
+};
+
 /* Rows of a group whose key is $1 to $6. */
 #define OF_GROUP(s) \
 	s ".server = $1 AND " s ".ordered_by = $2" \
@@ -310,6 +319,21 @@ bw_store_search_groups(int *count)
 		groups[i].number = bw_store_text(i, 5);
 		groups[i].quantity = bw_store_int32(i, 6);
 		groups[i].asks = bw_store_text(i, 7);
+	}
+	return groups;
+}
+
+BwGroup *
+bw_store_paused_searches(int *count)
+{
+	BwGroup    *groups;
+
+	*count = (int) bw_store_run(&paused_searches, NULL, NULL);
+	groups = palloc(sizeof(BwGroup) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		groups[i].server = bw_store_text(i, 0);
+		groups[i].ordered_by = bw_store_text(i, 1);
 	}
 	return groups;
 }

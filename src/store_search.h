@@ -39,6 +39,9 @@ typedef struct BwSearchGroup
 /* All groups with something to search for, oldest order first. */
 extern BwSearchGroup *bw_store_search_groups(int *count);
 
+/* Where searches wait for the end of a pause that nobody ordered. */
+extern BwGroup *bw_store_paused_searches(int *count);
+
 /* One thing that one order lacks. */
 typedef struct BwSearchRow
 {

@@ -53,6 +53,21 @@ static BwStatement doubt_unsent = {
 	.nargs = 0
 };
 
+/*
+ * The other timeline may have sent it: it is asked about as if it was sent once
+ * more, and what was learnt before that is forgotten.
+ */
+static BwStatement doubt_resends = {
+	.text =
+	"UPDATE bw_open_requests AS w"
+	"   SET step = 'look_up', due_at = now(), tries = 0,"
+	"       refused_code = NULL, refused_text = NULL, checked_numbers = '{}'"
+	"  FROM bw_requests AS r"
+	" WHERE w.step = 'resend' AND r.id = w.request_id"
+	"   AND r.home = (SELECT i.home FROM bw_identity AS i)",
+	.nargs = 0
+};
+
 static BwStatement due_doubts = {
 	.text =
 	"SELECT d.server, d.ordered_by, d.up_to, d.since, d.tries, d.due_at <= now(), d.due_at,"
@@ -272,7 +287,14 @@ bw_store_note_timeline(void)
 
 	if (bw_store_run(&note_timeline, v, NULL) == 0 || !bw_store_bool(0, 0))
 		return 0;
+	bw_store_doubt_resends();
 	return bw_store_doubt_unsent();
+}
+
+void
+bw_store_doubt_resends(void)
+{
+	bw_store_run(&doubt_resends, NULL, NULL);
 }
 
 int

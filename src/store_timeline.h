@@ -6,7 +6,8 @@
  * A promoted standby, a database recovered to a point in time and a copy that
  * takes over know less than what was done: an order that is QUEUED here may
  * have been claimed and sent there.  Such orders are in doubt, by server and
- * role, up to the last one that there was; what is ordered later is not.
+ * role, up to the last one that there was; what is ordered later is not.  What
+ * is to be sent again may have been, too, and is looked up first.
  *
  * All of them run between bw_store_begin() and bw_store_commit(), or in a
  * user's call.
@@ -27,12 +28,16 @@ extern int	bw_current_timeline(void);
 
 /*
  * Write down the current timeline.  If it was another one, whatever is not
- * sent yet is in doubt: returns for how many servers and roles.
+ * sent yet, or not again, is in doubt: returns for how many servers and roles
+ * something is not sent yet.
  */
 extern int	bw_store_note_timeline(void);
 
 /* Whatever is not sent yet is in doubt. */
 extern int	bw_store_doubt_unsent(void);
+
+/* Whatever is to be sent again is looked up first. */
+extern void bw_store_doubt_resends(void);
 
 /* Orders of a server and role that may have been sent. */
 typedef struct BwDoubt

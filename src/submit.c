@@ -61,8 +61,9 @@ typedef struct Recording
 } Recording;
 
 static BwTask *make_task(BwWork *work, int64 request_id, const char *server,
-						 const char *ordered_by, const char *customer_order_id,
-						 BwOrderData **orders, int count);
+						 const char *ordered_by, const char *account_id,
+						 const char *customer_order_id, BwOrderData **orders,
+						 int count);
 static bool is_own_place(const BwServer *server, const BwOrderData *order);
 static char *request_body(const char *customer_order_id, BwOrderData **orders,
 						  int count);
@@ -93,11 +94,13 @@ bw_submit_patience_ms(const BwServer *server)
 }
 
 BwTask *
-bw_submit_prepare(BwWork *work, const BwGroup *group, const BwClaim *claim)
+bw_submit_prepare(BwWork *work, const BwGroup *group, const char *account_id,
+				  const BwClaim *claim)
 {
 	BwTask	   *task = make_task(work, claim->request_id, group->server,
-								 group->ordered_by, claim->customer_order_id,
-								 claim->orders, claim->order_count);
+								 group->ordered_by, account_id,
+								 claim->customer_order_id, claim->orders,
+								 claim->order_count);
 
 	task->attempts = 1;
 	return task;
@@ -105,13 +108,13 @@ bw_submit_prepare(BwWork *work, const BwGroup *group, const BwClaim *claim)
 
 static BwTask *
 make_task(BwWork *work, int64 request_id, const char *server,
-		  const char *ordered_by, const char *customer_order_id,
-		  BwOrderData **orders, int count)
+		  const char *ordered_by, const char *account_id,
+		  const char *customer_order_id, BwOrderData **orders, int count)
 {
 	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, request_id);
 	Submission *submission = MemoryContextAllocZero(task->cxt, sizeof(Submission));
 
-	bw_task_account(task, server, ordered_by);
+	bw_task_account(task, server, ordered_by, account_id);
 	task->source = "reply";
 	task->detail = submission;
 	submission->kind = orders[0]->kind;
@@ -252,7 +255,7 @@ bw_submit_again(BwWork *work, const BwRequestRow *request)
 	BwOrderData **members = read_members(request, &count);
 
 	task = make_task(work, request->id, request->server, request->ordered_by,
-					 request->customer_order_id, members, count);
+					 request->account_id, request->customer_order_id, members, count);
 	task->attempts = request->attempts + 1;
 	bw_store_send_again(request->id, bw_submit_patience_ms(task->account.server));
 	return task;

@@ -16,9 +16,12 @@
 /* How long the outcome of a POST may take to be recorded. */
 extern int	bw_submit_patience_ms(const BwServer *server);
 
-/* Inside the claim's transaction; bw_submit_send() after it. */
+/*
+ * Inside the claim's transaction; bw_submit_send() after it.  An error if the
+ * server was altered since, and has another account than the claim.
+ */
 extern BwTask *bw_submit_prepare(BwWork *work, const BwGroup *group,
-								 const BwClaim *claim);
+								 const char *account_id, const BwClaim *claim);
 
 /* Record how POSTs ended (BwTask *, all of kind BW_TASK_SUBMIT). */
 extern void bw_submit_finished(BwWork *work, BwTask **tasks, int count);

@@ -8,6 +8,7 @@
  * that age goes out before the account's orders since then were listed, a few
  * times with the delays of look-ups, because a list may lag.  What is found is
  * read and bound to the order; it is polled from then on like any other.
+ * What was to be sent again is looked up like any request of unknown outcome.
  *
  * An order at Bandwidth is known by its CustomerOrderId: that of a request
  * which waits, or one that this database made for a request which was lost
@@ -148,8 +149,21 @@ make_look(BwWork *work, void *arg)
 	look->query = bw_api_dated_query(look->doubt.since, PAGE_SIZE);
 	task->detail = look;
 	MemoryContextSwitchTo(old);
-	bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
-	step->tasks = lappend(step->tasks, task);
+	<<<<<<<HEAD
+		bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
+	== == == =
+		PG_TRY();
+	{
+		bw_task_account(task, look->doubt.server, look->doubt.ordered_by, NULL);
+	}
+	PG_CATCH();
+	{
+		bw_task_free(task);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	>>>>>>>fix - b1
+		step->tasks = lappend(step->tasks, task);
 }
 
 /* The next page, or the next order; false: nothing is left, or may be asked. */

@@ -40,12 +40,18 @@ bw_task_create(BwWork *work, BwTaskKind kind, int64 id)
 }
 
 void
-bw_task_account(BwTask *task, const char *server, const char *role)
+bw_task_account(BwTask *task, const char *server, const char *role,
+				const char *account_id)
 {
 	MemoryContext old = MemoryContextSwitchTo(task->cxt);
 	Oid			roleid;
 
 	task->account.server = bw_config_server(server);
+	if (account_id != NULL && strcmp(task->account.server->account_id, account_id) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("server \"%s\" is for account %s now, not for %s", server,
+						task->account.server->account_id, account_id)));
 	roleid = role ? get_role_oid(role, true) : task->account.server->owner;
 	if (!OidIsValid(roleid))
 		ereport(ERROR,

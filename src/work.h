@@ -94,8 +94,13 @@ typedef struct BwWork
 /* A task with a memory context of its own, which outlives the lap once it is started. */
 extern BwTask *bw_task_create(BwWork *work, BwTaskKind kind, int64 id);
 
-/* Read server and credentials into the task; throws as config.h does. */
-extern void bw_task_account(BwTask *task, const char *server, const char *role);
+/*
+ * Read server and credentials into the task; throws as config.h does, and if the
+ * server has another account (NULL: any will do).  Whoever knows the account has
+ * read the server before, and it may have been altered since.
+ */
+extern void bw_task_account(BwTask *task, const char *server, const char *role,
+							const char *account_id);
 extern void bw_task_start(BwWork *work, BwTask *task, const BwCallSpec *spec);
 extern void bw_task_free(BwTask *task);
 

@@ -50,6 +50,25 @@ foreach my $case (
 	is(field($id, 'status'), 'COMPLETE', "$name: the first one, too");
 }
 
+# A search, where nothing but searches waits.
+foreach my $case (
+	[ 5012, 'account locked', "ALTER SERVER bandwidth OPTIONS (ADD connect_timeout '4s')" ],
+	[ 5051, 'not authorized', "ALTER USER MAPPING FOR CURRENT_USER SERVER bandwidth OPTIONS (SET client_id 'client')" ])
+{
+	my ($code, $text, $end) = @$case;
+
+	$sandbox->fault(class => 'SEARCH', count => 1, kind => 'refuse', code => $code, text => $text, status => 400);
+	my $id = sql("SELECT id FROM bw_order_search(npanxx => '919204')");
+	wait_for_reason($id, qr/end of a pause/);
+	my $searches = $sandbox->journal_count(class => 'SEARCH');
+	$second = sql("SELECT id FROM bw_order_search(npanxx => '919205')");
+	wait_for_reason($second, qr/end of a pause/);
+	is($sandbox->journal_count(class => 'SEARCH'), $searches, "$code to a search pauses");
+	sql($end);
+	wait_for_all($node);
+	is(field($_, 'status'), 'COMPLETE', "$code to a search: all goes on after $end") foreach $id, $second;
+}
+
 # A site of the order's own is the order's own fault.
 my $id = order_id($node, ++$number, "site_id => '9999'");
 wait_for_all($node);

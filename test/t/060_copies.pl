@@ -46,6 +46,28 @@ is($node->safe_psql('copy', "SELECT status FROM bw_orders WHERE id = $own"), 'CO
 is($sandbox->number($number - 1)->{bought}, 1, 'and was bought once');
 is($sandbox->number($number)->{bought}, 1, 'so was the other');
 
+# --- what was to be sent again when the copy was made ---
+$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'reset_before', count => 1);
+my $direct = sql("SELECT id FROM bw_order_search(npanxx => '919204', direct => true)");
+wait_until(sub { sql("SELECT attention FROM bw_orders WHERE id = $direct") =~ /bw_resolve/ }, 'a direct order waits for a person');
+sql("SELECT bw_pause(); SELECT bw_resolve($direct, 'resend')");
+foreach my $how (qw(look_up discard))
+{
+	$node->poll_query_until('template1', 'SELECT true');
+	sql("CREATE DATABASE $how TEMPLATE postgres", 'template1');
+}
+sql("SELECT bw_resume(); SELECT bw_recheck($direct)");
+wait_for_all($node);
+my $sent = posts();
+foreach my $how (qw(look_up discard))
+{
+	is(sql("SELECT bw_take_over('$how'), bw_resume()", $how), 't|t', "bw_take_over('$how')");
+	wait_for_all($node, undef, $how);
+	is(sql("SELECT bandwidth_order_id FROM bw_orders WHERE id = $direct", $how), sql("SELECT bandwidth_order_id FROM bw_orders WHERE id = $direct"),
+		'finds what the original sent again');
+}
+is(posts(), $sent, 'and sends nothing');
+
 # --- discarding ---
 sql('SELECT bw_pause()');
 my $waiting = order_id($node, ++$number);
