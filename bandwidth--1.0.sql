@@ -1244,7 +1244,8 @@ COMMENT ON FUNCTION bw_waiting_for_pause(text, text)
 IS 'internal: the pause of a server or role; null: there is none';
 REVOKE EXECUTE ON FUNCTION bw_waiting_for_pause(text, text) FROM PUBLIC;
 
--- Minutes leave the window one by one, until enough numbers have left.
+-- Minutes leave the window one by one, until enough numbers have left: each when
+-- its last second has.
 CREATE FUNCTION bw_waiting_for_room(server text, kind text, quantity integer)
 RETURNS text
 LANGUAGE SQL STABLE STRICT PARALLEL SAFE
@@ -1254,7 +1255,7 @@ BEGIN ATOMIC
             pg_catalog.format('%s, which is %s, to be raised', l.name, l.most)
         ELSE pg_catalog.format('room under the limit %s (%s)', l.name, l.most)
              || COALESCE(', not before '
-                         || pg_catalog.date_trunc('second', pg_catalog.min(m.minute) + interval '1 day'), '')
+                         || pg_catalog.date_trunc('second', pg_catalog.min(m.minute) + interval '1 day 1 minute'), '')
         END
       FROM (SELECT n.name, COALESCE((SELECT t.option_value::integer
                                        FROM pg_catalog.pg_foreign_server AS s,
@@ -1269,7 +1270,7 @@ BEGIN ATOMIC
                    FROM bw_spending AS d
                   WHERE d.server = bw_waiting_for_room.server
                     AND d.kind = bw_waiting_for_room.kind
-                    AND d.minute > pg_catalog.now() - interval '1 day') AS m
+                    AND d.minute > pg_catalog.now() - interval '1 day 1 minute') AS m
         ON m.spent - m.freed + quantity <= l.most AND m.spent + quantity > l.most
      GROUP BY l.name, l.most;
 END;

@@ -207,7 +207,7 @@ record(BwWork *work, void *arg)
 	}
 	/* Not in the list, or an outcome that needs the numbers: read each. */
 	if (detail_count > 0)
-		bw_store_schedule(detail, "detail", now, detail_count);
+		bw_store_read_each(detail, now, detail_count);
 	requests = bw_store_requests(complete, complete_count, &count);
 	for (int i = 0; i < count; i++)
 	{
@@ -236,6 +236,6 @@ settle(BwWork *work, Recording *recording, const BwSettlement *items, int count)
 		TimestampTz due = bw_work_back_off(items[i].request->tries);
 
 		if (failed[i])
-			bw_store_schedule(&items[i].request->id, "detail", &due, 1);
+			bw_store_read_each(&items[i].request->id, &due, 1);
 	}
 }

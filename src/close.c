@@ -17,8 +17,10 @@
 #include "close.h"
 #include "xml.h"
 
-/* Until a call that was lost is made again. */
+/* Until a call that was lost is made again ... */
 #define RETRY_MS 5000
+/* ... or one for which there may be other credentials by then. */
+#define BARRED_MS 60000
 
 /* What the PUT says, and what came of it. */
 typedef struct Closing
@@ -64,12 +66,16 @@ void
 bw_close_finished(BwWork *work, BwTask *task)
 {
 	Closing    *closing = task->detail;
-	BwOutcomeKind kind = bw_call_outcome(task->call)->kind;
-	bool		again = kind == BW_OUTCOME_LATER || kind == BW_OUTCOME_UNKNOWN;
+	const BwOutcome *outcome = bw_call_outcome(task->call);
+	bool		barred = outcome->kind == BW_OUTCOME_UNAUTHORIZED;
+	bool		again = barred || outcome->kind == BW_OUTCOME_LATER ||
+		outcome->kind == BW_OUTCOME_UNKNOWN;
 
 	closing->step = again ? "close" : "poll";
-	closing->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  again ? RETRY_MS : 0);
+	closing->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), barred ? BARRED_MS
+												  : again ? RETRY_MS : 0);
+	if (outcome->kind == BW_OUTCOME_LATER)
+		closing->due_at = Max(closing->due_at, outcome->retry_at);
 	if (bw_work_transaction(work, record, task, "closing a back order"))
 		work->reconcile_at = Min(work->reconcile_at, closing->due_at);
 	bw_task_free(task);

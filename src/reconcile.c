@@ -408,13 +408,17 @@ make_resend(BwWork *work, void *arg)
 		making->task = bw_submit_again(work, request);
 }
 
-/* The PUT is scheduled again, in case we never hear of it. */
+/*
+ * The PUT is scheduled again, in case we never hear of it.  To another account it
+ * is not sent: that does not know the order, and the answer would be the end of it.
+ */
 static void
 close_order(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
 	Making		making = {.request = request};
+	const BwServer *server = bw_config_server_if_exists(request->server);
 
-	if (is_served(request, bw_config_server_if_exists(request->server)) &&
+	if (is_served(request, server) &&
 		bw_work_attempt(work, make_close, &making, "closing a back order"))
 		lap->tasks = lappend(lap->tasks, making.task);
 	put_off(lap, request);

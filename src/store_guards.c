@@ -104,7 +104,7 @@ static BwStatement give_back = {
 	"          JOIN bw_orders AS o ON o.id = r.members[1]"
 	"          JOIN bw_spending AS m ON m.server = $1 AND m.kind = $2"
 	"                               AND m.minute = date_trunc('minute', o.sent_at)"
-	"         WHERE r.id = $3 AND m.minute > now() - interval '1 day') AS b"
+	"         WHERE r.id = $3 AND " BW_COUNTS_YET("m.minute") ") AS b"
 	" WHERE s.server = $1 AND s.kind = $2 AND s.minute = b.minute"
 	" RETURNING b.numbers",
 	.nargs = 4,
@@ -114,13 +114,13 @@ static BwStatement give_back = {
 static BwStatement spent = {
 	.text =
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
-	" WHERE server = $1 AND kind = $2 AND minute > now() - interval '1 day'",
+	" WHERE server = $1 AND kind = $2 AND " BW_COUNTS_YET("minute"),
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
 static BwStatement forget_spending = {
-	.text = "DELETE FROM bw_spending WHERE minute <= now() - interval '1 day'",
+	.text = "DELETE FROM bw_spending WHERE NOT " BW_COUNTS_YET("minute"),
 	.nargs = 0
 };
 

@@ -18,6 +18,12 @@
 #include "store.h"
 
 /*
+ * Do the numbers of a minute count yet?  Those of its last second, too, do so for
+ * a whole day.
+ */
+#define BW_COUNTS_YET(minute) minute " > now() - interval '1 day 1 minute'"
+
+/*
  * Back into the queue: orders held for "reason", of up to "room" numbers in all,
  * but none of more numbers than "limit" has.
  */

@@ -115,6 +115,16 @@ static BwStatement schedule = {
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID}
 };
 
+static BwStatement read_each = {
+	.text =
+	"UPDATE bw_open_requests AS w SET due_at = s.due_at, step = 'detail',"
+	"       tries = CASE WHEN w.step = 'detail' THEN w.tries + 1 ELSE 0 END"
+	"  FROM unnest($1::bigint[], $2::timestamptz[]) AS s(request_id, due_at)"
+	" WHERE w.request_id = s.request_id AND w.step IN ('poll', 'detail')",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
 static BwStatement ask_now = {
 	.text =
 	"UPDATE bw_open_requests"
@@ -244,7 +254,11 @@ static BwStatement add_numbers = {
 	TEXTARRAYOID}
 };
 
-/* One that a person closed meanwhile stays closed. */
+/*
+ * One that a person closed meanwhile stays closed.  A back order that is to be
+ * ended stays so, whatever it is known to be doing yet: only the reply to the
+ * call that ends it (bw_store_schedule) leads further.
+ */
 static BwStatement change_requests = {
 	.text =
 	"WITH c AS ("
@@ -265,7 +279,10 @@ static BwStatement change_requests = {
 	"   FROM c WHERE r.id = c.request_id),"
 	"w AS ("
 	" UPDATE bw_open_requests AS w"
-	"    SET step = c.step, due_at = c.due_at, tries = c.tries, adopting = NULL,"
+	"    SET step = CASE WHEN w.step = 'close' THEN w.step ELSE c.step END,"
+	"        due_at = CASE WHEN w.step = 'close' THEN w.due_at ELSE c.due_at END,"
+	"        tries = CASE WHEN w.step = 'close' THEN w.tries ELSE c.tries END,"
+	"        adopting = NULL,"
 	"        refused_code = COALESCE(c.refused_code, w.refused_code),"
 	"        refused_text = COALESCE(c.refused_text, w.refused_text)"
 	"   FROM c WHERE w.request_id = c.request_id AND c.step IS NOT NULL)"
@@ -398,6 +415,16 @@ bw_store_schedule(const int64 *request_ids, const char *step,
 	v[1] = bw_store_time_array(due, count);
 	v[2] = CStringGetTextDatum(step);
 	bw_store_run(&schedule, v, NULL);
+}
+
+void
+bw_store_read_each(const int64 *request_ids, const TimestampTz *due, int count)
+{
+	Datum		v[2];
+
+	v[0] = bw_store_int64_array(request_ids, count);
+	v[1] = bw_store_time_array(due, count);
+	bw_store_run(&read_each, v, NULL);
 }
 
 void

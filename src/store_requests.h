@@ -99,6 +99,13 @@ extern void bw_store_schedule(const int64 *request_ids, const char *step,
 							  const TimestampTz *due, int count);
 
 /*
+ * The list of orders did not tell enough of these: each is read by itself then,
+ * unless something else is to be done with it by now.
+ */
+extern void bw_store_read_each(const int64 *request_ids, const TimestampTz *due,
+							   int count);
+
+/*
  * Have a request looked at as soon as possible, unless it is being sent: then
  * the reply to its POST comes first, and a second later it is looked at.
  * "candidate" is an order that may be the request's, NULL: none.

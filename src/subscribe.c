@@ -201,21 +201,8 @@ make_task(BwWork *work, void *arg)
 	task = bw_task_create(work, BW_TASK_SUBSCRIPTION, lap->row->id);
 	task->detail = step = MemoryContextAllocZero(task->cxt, sizeof(Step));
 	copy_row(task->cxt, &step->row, lap->row);
-	<<<<<<<HEAD
-		bw_task_account(task, step->row.server, NULL);
-	== == == =
-		PG_TRY();
-	{
-		bw_task_account(task, step->row.server, NULL, NULL);
-	}
-	PG_CATCH();
-	{
-		bw_task_free(task);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	>>>>>>>fix - b1
-		lap->tasks = lappend(lap->tasks, task);
+	bw_task_account(task, step->row.server, NULL, NULL);
+	lap->tasks = lappend(lap->tasks, task);
 }
 
 /*

@@ -149,21 +149,8 @@ make_look(BwWork *work, void *arg)
 	look->query = bw_api_dated_query(look->doubt.since, PAGE_SIZE);
 	task->detail = look;
 	MemoryContextSwitchTo(old);
-	<<<<<<<HEAD
-		bw_task_account(task, look->doubt.server, look->doubt.ordered_by);
-	== == == =
-		PG_TRY();
-	{
-		bw_task_account(task, look->doubt.server, look->doubt.ordered_by, NULL);
-	}
-	PG_CATCH();
-	{
-		bw_task_free(task);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	>>>>>>>fix - b1
-		step->tasks = lappend(step->tasks, task);
+	bw_task_account(task, look->doubt.server, look->doubt.ordered_by, NULL);
+	step->tasks = lappend(step->tasks, task);
 }
 
 /* The next page, or the next order; false: nothing is left, or may be asked. */

@@ -174,7 +174,7 @@ SELECT numbers AS spent FROM (SELECT sum(numbers) AS numbers FROM bw_spending WH
 ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day :'spent');
 SELECT id AS over FROM bw_order(fresh(), name => 'over') \gset
 SELECT ok(comes_to_wait(:over, 'room under the limit max_numbers_per_day (' || :spent || '), not before T'), 'over the limit per day');
-SELECT ok(waiting_for ~ to_char(min(minute) + interval '1 day', 'YYYY-MM-DD HH24:MI:SS'), 'until the oldest minute has left the window')
+SELECT ok(waiting_for ~ to_char(min(minute) + interval '1 day 1 minute', 'YYYY-MM-DD HH24:MI:SS'), 'until the oldest minute has left the window')
   FROM bw_open_orders, bw_spending WHERE id = :over AND bw_spending.kind = 'order' GROUP BY waiting_for;
 SELECT is(held, 1::bigint, 'held') FROM bw_stat_worker;
 SELECT bw_cancel(:over);

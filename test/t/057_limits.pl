@@ -15,7 +15,7 @@ my $number = 9192700000;
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub limit { sql("ALTER SERVER bandwidth OPTIONS (SET max_numbers_per_day '$_[0]')"); return; }
-sub spent { return sql("SELECT sum(numbers) FROM bw_spending WHERE kind = 'order' AND minute > now() - interval '1 day'"); }
+sub spent { return sql("SELECT sum(numbers) FROM bw_spending WHERE kind = 'order' AND minute > now() - interval '1 day 1 minute'"); }
 sub statuses { my (@ids) = @_; return sql('SELECT string_agg(status, \' \' ORDER BY id) FROM bw_orders WHERE id IN (' . join(',', @ids) . ')'); }
 sub waits { my ($id) = @_; return sql("SELECT waiting_for FROM bw_open_orders WHERE id = $id"); }
 sub numbers { my ($count) = @_; return map { $number++ } 1 .. $count; }
@@ -110,6 +110,15 @@ is(spent(), 8, 'what is given back of a day ago is not taken from today');
 $other = order_id($node, [ numbers(10) ]);
 wait_for_status($node, $other, 'HELD', 30);
 is(sql("SELECT bw_cancel($other)"), 't', 'there is no room for ten more');
+
+# --- the minute in which numbers were counted leaves the window when its last second does ---
+age();
+run_worker($node, 'off');
+sql("DELETE FROM bw_spending; INSERT INTO bw_spending VALUES ('bandwidth', 'order', now() - interval '1 day', 6)");
+run_worker($node, 'on');
+$other = order_id($node, [ numbers(5) ]);
+wait_for_status($node, $other, 'HELD', 30);
+is(sql("SELECT bw_cancel($other)"), 't', 'what was counted a day ago, less than a minute, counts yet');
 
 # --- what was not sent is given back ---
 age();

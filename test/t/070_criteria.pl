@@ -159,6 +159,77 @@ wait_for_all($node);
 is(field($id, "status || ' ' || completed_quantity || ' ' || failed_quantity"), 'PARTIAL 3 7', 'it ends with what there was');
 is(sql("SELECT bw_close_order($id)"), 'f', 'and is closed once');
 
+# What an answer on its way says of the order does not undo it; the first PUT fails.
+sub puts { return $sandbox->journal_count(class => 'ORDER', method => 'PUT'); }
+sub asking { my ($calls) = @_; return sub { sql('SELECT in_flight FROM bw_stat_worker') eq $calls }; }
+
+# The schedule of polls is through: the next question comes later.
+sub is_quiet { return sql("SELECT count(*) FROM bw_open_requests WHERE due_at < now() + interval '5 s'") eq '0' && asking(0)->(); }
+
+sub back_order
+{
+	my $order = order_search("area_code => '212', quantity => 10, direct => true, back_order_requested => true, partial_allowed => true");
+
+	wait_for_status($node, $order, 'BACKORDERED');
+	wait_until(\&is_quiet, 'it is not asked about');
+	return $order;
+}
+
+sql("ALTER SERVER bandwidth OPTIONS (SET request_timeout '30s')");
+$sandbox->restock($_) foreach (2122000003 .. 2122000004);
+$id = back_order();
+my $sent = puts();
+$sandbox->fault(class => 'HISTORY', method => 'GET', kind => 'delay', delay_ms => 3000, count => 1);
+$sandbox->fault(class => 'ORDER', method => 'PUT', kind => 'status', status => 503, count => 1);
+sql("SELECT bw_recheck($id)");
+wait_until(asking(1), 'a question is under way');
+is(sql("SELECT bw_close_order($id)"), 't', 'bw_close_order meanwhile');
+wait_for_all($node, 30);
+is(field($id, "status || ' ' || completed_quantity || ' ' || failed_quantity"), 'PARTIAL 2 8', 'ends the order nevertheless');
+is(puts(), $sent + 2, 'with another PUT');
+
+# Nor does a list of orders that does not show it.
+$sandbox->config(order_delay_ms => 12000, list_lag_ms => 60000);
+sql("SELECT bw_order(ARRAY[n::text], name => 'own ' || n) FROM generate_series(9192050000, 9192050024) AS n");
+$id = sql('SELECT max(id) FROM bw_orders');
+wait_until(sub { sql("SELECT count(*) FROM bw_open_requests WHERE step = 'poll'") eq '25' && is_quiet() }, 'many orders are open');
+$sandbox->fault(class => 'HISTORY', method => 'GET', kind => 'delay', delay_ms => 3000, count => 1);
+$sandbox->fault(class => 'ORDER', method => 'PUT', kind => 'status', status => 503, count => 1);
+$sent = puts();
+sql("UPDATE bw_open_requests SET due_at = now(); UPDATE bw_orders SET status = 'BACKORDERED' WHERE id = $id; SELECT bw_recheck($id)");
+wait_until(asking(1), 'a list is under way');
+is(sql("SELECT bw_close_order($id)"), 't', 'bw_close_order meanwhile');
+wait_until(sub { puts() == $sent + 2 }, 'there is another PUT', 20);
+wait_until(sub { sql('SELECT count(*) FILTER (WHERE bw_recheck(id)) FROM bw_orders WHERE NOT is_final') eq '0' }, 'all of them end', 30);
+$sandbox->config(order_delay_ms => 50, list_lag_ms => 0);
+
+# While the server is for another account, that does not get the PUT.
+$sandbox->restock($_) foreach (2122000005 .. 2122000006);
+$id = back_order();
+my $account = sql("SELECT account_id FROM bw_orders WHERE id = $id");
+sql("ALTER SERVER bandwidth OPTIONS (SET account_id '9900002')");
+$sent = puts();
+is(sql("SELECT bw_close_order($id)"), 't', 'bw_close_order of another account');
+wait_until(sub { sql("SELECT w.due_at > now() FROM bw_open_requests AS w WHERE w.request_id = " . field($id, 'request_id')) eq 't' }, 'it was looked at');
+like(sql("SELECT waiting_for FROM bw_open_orders WHERE id = $id"), qr/^account $account, which is not that of server/, 'it waits for its account');
+is(puts(), $sent, 'which alone is told');
+sql("ALTER SERVER bandwidth OPTIONS (SET account_id '$account')");
+sql("SELECT bw_recheck($id)");
+wait_for_all($node, 30);
+is(field($id, "status || ' ' || completed_quantity || ' ' || failed_quantity"), 'PARTIAL 2 8', 'and ends the order');
+
+# Nor does it end with credentials that may not close it.
+$sandbox->restock($_) foreach (2122000007 .. 2122000008);
+$id = back_order();
+$sent = puts();
+$sandbox->fault(class => 'ORDER', method => 'PUT', kind => 'status', status => 403, count => 1);
+is(sql("SELECT bw_close_order($id)"), 't', 'bw_close_order without the right');
+wait_until(sub { puts() == $sent + 1 && asking(0)->() }, 'is refused');
+is(sql("SELECT w.step FROM bw_open_requests AS w WHERE w.request_id = " . field($id, 'request_id')), 'close', 'and is to be tried again');
+sql("SELECT bw_recheck($id)");
+wait_for_all($node, 30);
+is(field($id, "status || ' ' || completed_quantity || ' ' || failed_quantity"), 'PARTIAL 2 8', 'then it ends the order');
+
 # --- refused arguments ---
 foreach my $case ([ "npanxx => '919', quantity => 1" => qr/npanxx/ ], [ "quantity => 0, npanxx => '919200'" => qr/quantity/ ],
 	[ "quantity => 1" => qr/./ ], [ "city => 'RALEIGH'" => qr/state/ ], [ "rate_center => 'RALEIGH'" => qr/state/ ],
