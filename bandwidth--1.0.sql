@@ -1287,6 +1287,13 @@ BEGIN ATOMIC
             'another order for the same telephone number'
             || COALESCE((SELECT pg_catalog.format(' (%s)', b.id) FROM bw_orders AS b
                           WHERE b.id = q.waits_for AND b.ordered_by::text = q.ordered_by), '')
+        -- A part of a refused request that was counted a day ago.
+        WHEN q.due_at > pg_catalog.clock_timestamp()
+             AND EXISTS (SELECT FROM bw_requests AS r JOIN bw_orders AS f ON f.id = r.members[1]
+                          WHERE r.id = q.request_id AND pg_catalog.cardinality(r.members) > 1
+                            AND pg_catalog.date_trunc('minute', f.sent_at)
+                                <= pg_catalog.now() - interval '1 day 1 minute') THEN
+            bw_waiting_for_room(q.server, bw_waiting_for_turn.kind, q.quantity)
         WHEN q.due_at > pg_catalog.clock_timestamp() THEN
             pg_catalog.format('another try at %s: it could not be written down, the server log says why',
                               pg_catalog.date_trunc('second', q.due_at))
@@ -1397,6 +1404,10 @@ BEGIN ATOMIC
             bw_waiting_for_worker(),
             CASE WHEN o.status = 'QUEUED' OR w.step = 'resend' THEN
                 bw_waiting_for_pause(o.server, o.ordered_by) END,
+            CASE WHEN w.step = 'resend' AND pg_catalog.date_trunc('minute', o.sent_at)
+                                            <= pg_catalog.now() - interval '1 day 1 minute' THEN
+                (SELECT bw_waiting_for_room(r.server, o.kind, r.quantity)
+                   FROM bw_requests AS r WHERE r.id = o.request_id) END,
             CASE o.status
                 WHEN 'QUEUED' THEN bw_waiting_for_turn(o.server, o.ordered_by,
                     -- A part of a refused request waits by the row of its first order.

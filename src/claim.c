@@ -30,6 +30,7 @@
 #include "guards.h"
 #include "registry.h"
 #include "settle.h"
+#include "store_guards.h"
 #include "store_provisions.h"
 #include "store_queue.h"
 #include "submit.h"
@@ -46,6 +47,8 @@
 #define POISON_RETRY_MS 60000
 /* A server that is gone, or where ordering is off, is looked at again. */
 #define ABSENT_RETRY_MS 60000
+/* A part of a request that waits for room looks for it again. */
+#define ROOM_RETRY_MS 60000
 /* After an error before any group was found. */
 #define RETRY_MS 1000
 
@@ -102,6 +105,7 @@ static int	make_claims(Turn *turn, BwOrderData *orders, int picked,
 						BwClaim *claims, int limit);
 static int	claim_own(Turn *turn, BwOrderData *order, BwClaim *claim, int room);
 static bool passes(Turn *turn, BwOrderData *order);
+static bool put_off_part(Turn *turn, const BwOrderData *order);
 static Ids *obstacle(Turn *turn, const BwOrderData *order);
 static bool put_off_disconnect(Turn *turn, const BwOrderData *order);
 static void put(Ids *ids, int64 id, int64 blocker);
@@ -535,31 +539,51 @@ static bool
 passes(Turn *turn, BwOrderData *order)
 {
 	/* A part of a request that passed once, as a whole. */
-	bool		passed = order->member_count > 1;
-	int			numbers = passed ? order->member_count : order->quantity;
+	bool		part = order->member_count > 1;
+	bool		counted = part && bw_store_counts_yet(order->request_id);
+	int			numbers = part ? order->member_count : order->quantity;
 	Ids		   *aside;
 
 	if (order->blocked_by == 0)
 		order->blocked_by = number_taken(turn, order);
 	aside = order->blocked_by != 0 ? &turn->blocked
-		: passed ? NULL : obstacle(turn, order);
+		: part ? NULL : obstacle(turn, order);
 	if (aside != NULL)
 	{
 		put(aside, order->id, order->blocked_by);
 		turn->again_at = GetCurrentTimestamp();
 		return false;
 	}
+	if (part && !counted && put_off_part(turn, order))
+		return false;
 	if (order->kind == BW_KIND_DISCONNECT && put_off_disconnect(turn, order))
 		return false;
 	/* It was counted when it passed, and is counted now instead. */
-	if (passed)
+	if (counted)
 		turn->room[order->kind] += bw_guards_give_back(turn->work, turn->server->name,
 													   order->kind, order->request_id,
 													   numbers);
 	turn->room[order->kind] -= numbers;
 	turn->spent[order->kind] += numbers;
-	if (!passed)
+	if (!part)
 		take_numbers(turn, order);
+	return true;
+}
+
+/*
+ * What a part was counted with counts no more: it needs room as new orders do.
+ * It waits in the queue, because its orders are held only together.
+ */
+static bool
+put_off_part(Turn *turn, const BwOrderData *order)
+{
+	TimestampTz retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   ROOM_RETRY_MS);
+
+	if (order->member_count <= turn->room[order->kind])
+		return false;
+	bw_store_put_off(turn->group, order->id, retry_at);
+	turn->again_at = Min(turn->again_at, retry_at);
 	return true;
 }
 

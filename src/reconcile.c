@@ -33,6 +33,7 @@
 #include "registry.h"
 #include "settle.h"
 #include "split.h"
+#include "store_guards.h"
 #include "submit.h"
 #include "xml.h"
 
@@ -72,6 +73,7 @@ typedef struct Making
 {
 	const BwRequestRow *request;
 	bool		look_up;
+	bool		count_numbers;	/* under the limit per day, once more */
 	const BwRequestRow *const *requests;	/* for a list */
 	int			count;
 	BwTask	   *task;
@@ -142,6 +144,7 @@ bw_reconcile_lap(BwWork *work)
 	{
 		foreach(lc, lap.tasks)
 			bw_task_free(lfirst(lc));
+		bw_guards_forget(work);
 		work->many_open = false;
 		work->reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														 RETRY_MS);
@@ -372,7 +375,10 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 	}
 }
 
-/* The same request once more, unless its server or mapping is paused. */
+/*
+ * The same request once more, unless its server or mapping is paused.  What was
+ * counted a day ago counts no more: it needs room as new orders do.
+ */
 static void
 resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
@@ -381,11 +387,16 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 	bool		disconnect = strcmp(request->kind, "disconnect") == 0;
 	TimestampTz retry_at;
 
+	making.count_numbers = !bw_store_counts_yet(request->id);
 	if (!is_served(request, server) || server->ordering == BW_ORDERING_OFF ||
 		(disconnect && !server->allow_disconnect))
 		put_off(lap, request);
 	else if (!has_socket(work, lap, server))
 		return;
+	else if (making.count_numbers &&
+			 request->quantity > bw_guards_room(work, server, disconnect
+												? BW_KIND_DISCONNECT : BW_KIND_ORDER))
+		put_off(lap, request);
 	else if (!bw_registry_budget_take(server->account_id,
 									  disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,
 									  server->requests_per_minute, server->burst,
@@ -398,14 +409,20 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 		put_off(lap, request);
 }
 
+/* No task: it is paused, or somebody has locked one of its orders. */
 static void
 make_resend(BwWork *work, void *arg)
 {
 	Making	   *making = arg;
 	const BwRequestRow *request = making->request;
+	int			locked = request->member_count;
 
-	if (!bw_guards_paused(request->server, request->ordered_by))
-		making->task = bw_submit_again(work, request);
+	if (bw_guards_paused(request->server, request->ordered_by))
+		return;
+	if (making->count_numbers)
+		(void) bw_store_lock_members(&request->id, 1, &locked);
+	if (locked == request->member_count)
+		making->task = bw_submit_again(work, request, making->count_numbers);
 }
 
 /*

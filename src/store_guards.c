@@ -111,6 +111,16 @@ static BwStatement give_back = {
 	.argtypes = {TEXTOID, TEXTOID, INT8OID, INT4OID}
 };
 
+static BwStatement counts_yet = {
+	.text =
+	"SELECT FROM bw_requests AS r"
+	"  JOIN bw_orders AS o ON o.id = ANY (r.members) AND o.request_id = r.id"
+	" WHERE r.id = $1 AND " BW_COUNTS_YET("date_trunc('minute', o.sent_at)")
+	" LIMIT 1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static BwStatement spent = {
 	.text =
 	"SELECT COALESCE(sum(numbers), 0)::bigint FROM bw_spending"
@@ -195,6 +205,14 @@ bw_store_give_back(const char *server, BwOrderKind kind, int64 request_id,
 	Int32GetDatum(numbers)};
 
 	return bw_store_run(&give_back, v, NULL) == 0 ? 0 : bw_store_int32(0, 0);
+}
+
+bool
+bw_store_counts_yet(int64 request_id)
+{
+	Datum		v[1] = {Int64GetDatum(request_id)};
+
+	return bw_store_run(&counts_yet, v, NULL) > 0;
 }
 
 void

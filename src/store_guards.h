@@ -48,6 +48,9 @@ extern void bw_store_spend(const char *server, BwOrderKind kind, int numbers);
  */
 extern int	bw_store_give_back(const char *server, BwOrderKind kind,
 							   int64 request_id, int numbers);
+
+/* Do the numbers of a request, as it was claimed last, count yet? */
+extern bool bw_store_counts_yet(int64 request_id);
 extern int64 bw_store_spent(const char *server, BwOrderKind kind);
 
 /* Minutes that count no more. */

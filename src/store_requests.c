@@ -16,19 +16,33 @@
 
 static BwRequestRow *read_requests(uint64 rows);
 
-/* What was learnt of the copies before says nothing about this one. */
+/*
+ * What was learnt of the copies before says nothing about this one.  $3: its
+ * numbers are counted in the minute of sent_at, as those of a claim are.
+ */
 static BwStatement send_again = {
 	.text =
-	"WITH r AS ("
+	"WITH t AS MATERIALIZED (SELECT clock_timestamp() AS at),"
+	"r AS ("
 	" UPDATE bw_requests SET state = 'sending', attempts = attempts + 1,"
 	"        last_sent_at = clock_timestamp()"
-	"  WHERE id = $1)"
+	"  WHERE id = $1 RETURNING id, server, kind, members, quantity),"
+	"o AS ("
+	" UPDATE bw_orders AS o SET sent_at = t.at FROM r, t"
+	"  WHERE $3 AND o.id = ANY (r.members) AND o.request_id = r.id),"
+	"s AS ("
+	" INSERT INTO bw_spending AS s (server, kind, minute, numbers)"
+	" SELECT r.server, CASE r.kind WHEN 'disconnect' THEN 'disconnect' ELSE 'order' END,"
+	"        date_trunc('minute', t.at), r.quantity"
+	"   FROM r, t WHERE $3"
+	" ON CONFLICT (server, kind, minute)"
+	" DO UPDATE SET numbers = s.numbers + EXCLUDED.numbers)"
 	"UPDATE bw_open_requests"
 	"   SET step = 'sent', due_at = now() + $2 * interval '1 ms',"
 	"       refused_code = NULL, refused_text = NULL, checked_numbers = '{}'"
 	" WHERE request_id = $1",
-	.nargs = 2,
-	.argtypes = {INT8OID, INT4OID}
+	.nargs = 3,
+	.argtypes = {INT8OID, INT4OID, BOOLOID}
 };
 
 #define REQUEST_COLUMNS \
@@ -300,9 +314,10 @@ static BwStatement adopt_others = {
 };
 
 void
-bw_store_send_again(int64 request_id, int patience_ms)
+bw_store_send_again(int64 request_id, int patience_ms, bool count)
 {
-	Datum		v[2] = {Int64GetDatum(request_id), Int32GetDatum(patience_ms)};
+	Datum		v[3] = {Int64GetDatum(request_id), Int32GetDatum(patience_ms),
+	BoolGetDatum(count)};
 
 	bw_store_run(&send_again, v, NULL);
 }

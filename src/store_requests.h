@@ -18,8 +18,11 @@
 #include "order.h"
 #include "store.h"
 
-/* Write down that a request of unknown outcome is being sent again. */
-extern void bw_store_send_again(int64 request_id, int patience_ms);
+/*
+ * Write down that a request of unknown outcome is being sent again; "count" its
+ * numbers as if they were claimed now, because they count no more.
+ */
+extern void bw_store_send_again(int64 request_id, int patience_ms, bool count);
 
 /* A request under way. */
 typedef struct BwRequestRow

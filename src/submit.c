@@ -248,7 +248,7 @@ bw_submit_body(const BwRequestRow *request)
 }
 
 BwTask *
-bw_submit_again(BwWork *work, const BwRequestRow *request)
+bw_submit_again(BwWork *work, const BwRequestRow *request, bool count_numbers)
 {
 	BwTask	   *task;
 	int			count;
@@ -257,7 +257,10 @@ bw_submit_again(BwWork *work, const BwRequestRow *request)
 	task = make_task(work, request->id, request->server, request->ordered_by,
 					 request->account_id, request->customer_order_id, members, count);
 	task->attempts = request->attempts + 1;
-	bw_store_send_again(request->id, bw_submit_patience_ms(task->account.server));
+	bw_store_send_again(request->id, bw_submit_patience_ms(task->account.server),
+						count_numbers);
+	if (count_numbers)
+		bw_guards_forget(work);
 	return task;
 }
 

@@ -29,8 +29,10 @@ extern void bw_submit_finished(BwWork *work, BwTask **tasks, int count);
 /*
  * Prepare to send a request of unknown outcome again: the same body with the
  * same CustomerOrderId.  Inside a transaction; bw_submit_send() after it.
+ * "count_numbers": under the limit per day, because they count no more.
  */
-extern BwTask *bw_submit_again(BwWork *work, const BwRequestRow *request);
+extern BwTask *bw_submit_again(BwWork *work, const BwRequestRow *request,
+							   bool count_numbers);
 extern void bw_submit_send(BwWork *work, BwTask *task);
 
 /* The body that a request was sent with, palloc'd. */

@@ -24,7 +24,8 @@ sub numbers { my ($count) = @_; return map { $number++ } 1 .. $count; }
 sub age
 {
 	run_worker($node, 'off');
-	sql("UPDATE bw_spending SET minute = minute - interval '25 h';"
+	sql("DELETE FROM bw_spending WHERE minute < now() - interval '1 day 1 minute';"
+		  . "UPDATE bw_spending SET minute = minute - interval '25 h';"
 		  . "UPDATE bw_orders SET sent_at = sent_at - interval '25 h'");
 	run_worker($node, 'on');
 	return;
@@ -119,6 +120,86 @@ run_worker($node, 'on');
 $other = order_id($node, [ numbers(5) ]);
 wait_for_status($node, $other, 'HELD', 30);
 is(sql("SELECT bw_cancel($other)"), 't', 'what was counted a day ago, less than a minute, counts yet');
+
+# --- what is sent again a day later is counted again ---
+# A request is lost, nothing is found of it, and it waits for the end of a pause.
+sub lost_request
+{
+	my ($call, $class) = @_;
+
+	$sandbox->fault(class => $class, method => 'POST', kind => 'reset_before', delay_ms => 1000, count => 1);
+	my $lost = sql("SELECT DISTINCT id FROM $call");
+	wait_for_status($node, $lost, 'SENDING', 30);
+	sql('SELECT bw_pause()');
+	wait_until(sub { sql('SELECT step FROM bw_open_requests') eq 'resend' }, 'a lost request is to be sent again', 30);
+	sql("UPDATE bw_open_requests SET due_at = 'infinity'; SELECT bw_resume()");
+	return $lost;
+}
+
+# The worker looks at a request, and does not send it.
+sub stays
+{
+	my ($lost, $limit) = @_;
+
+	sql("SELECT bw_recheck($lost)");
+	wait_until(sub { sql('SELECT due_at > now() FROM bw_open_requests') eq 't' }, 'it is looked at');
+	is(statuses($lost), 'UNKNOWN', 'and not sent');
+	like(waits($lost), qr/^room under the limit $limit, not before 20/, 'because there is no room');
+	return;
+}
+
+age();
+$id = lost_request("bw_order(ARRAY['" . join("','", numbers(6)) . "'])", 'ORDER');
+is(spent(), 6, 'it was counted');
+sql("SELECT bw_recheck($id)");
+wait_for_status($node, $id, 'COMPLETE', 30);
+is(spent(), 6, 'it is not counted twice within a day');
+age();
+$id = lost_request("bw_order(ARRAY['" . join("','", numbers(6)) . "'])", 'ORDER');
+age();
+wait_for_status($node, order_id($node, [ numbers(5) ]), 'COMPLETE', 30);
+stays($id, qr/max_numbers_per_day \(10\)/);
+age();
+sql("SELECT bw_recheck($id)");
+wait_for_status($node, $id, 'COMPLETE', 30);
+is(spent(), 6, 'it is counted when it is sent');
+$other = order_id($node, [ numbers(5) ]);
+wait_for_status($node, $other, 'HELD', 30);
+is(sql("SELECT bw_cancel($other)"), 't', 'and leaves no room for five more');
+
+# --- and so is a disconnect ---
+sql("ALTER SERVER bandwidth OPTIONS (ADD allow_disconnect 'true', ADD release_after '0', ADD max_disconnects_per_day '3')");
+my @given_back = numbers(4);
+$sandbox->own($_) foreach @given_back;
+my $give_back = sub { return "bw_disconnect(ARRAY['" . join("','", @_) . "'])" };
+age();
+$id = lost_request($give_back->(@given_back[ 0, 1 ]), 'DISCONNECT');
+age();
+wait_for_status($node, sql('SELECT DISTINCT id FROM ' . $give_back->(@given_back[ 2, 3 ])), 'COMPLETE', 30);
+stays($id, qr/max_disconnects_per_day \(3\)/);
+age();
+sql("SELECT bw_recheck($id)");
+wait_for_status($node, $id, 'COMPLETE', 30);
+is(sql("SELECT sum(numbers) FROM bw_spending WHERE kind = 'disconnect' AND minute > now() - interval '1 day'"), 2, 'it is counted, too');
+
+# --- and a part of a request ---
+age();
+@ids = refused_request();
+sql('SELECT bw_pause()');
+wait_until(sub { statuses(@ids) eq 'QUEUED REJECTED QUEUED QUEUED QUEUED QUEUED' }, 'a part of a request waits');
+sql("UPDATE bw_queue SET due_at = 'infinity'; SELECT bw_resume()");
+age();
+wait_for_status($node, order_id($node, [ numbers(6) ]), 'COMPLETE', 30);
+@part = @ids[ 0, 2 .. 5 ];
+go_on();
+wait_until(sub { sql('SELECT due_at > now() FROM bw_queue') eq 't' }, 'a part that was counted a day ago is looked at', 30);
+is(statuses(@part), join(' ', ('QUEUED') x 5), 'and not sent');
+like(sql("SELECT string_agg(DISTINCT waiting_for, ' and ') FROM bw_open_orders"), qr/^room under the limit max_numbers_per_day \(10\), not before [-0-9: +]+$/, 'because there is no room');
+age();
+go_on();
+wait_for_all($node, 30);
+is(statuses(@part), join(' ', ('COMPLETE') x 5), 'it goes out when there is');
+is(spent(), 5, 'and is counted');
 
 # --- what was not sent is given back ---
 age();
