@@ -69,7 +69,7 @@ bw_close_finished(BwWork *work, BwTask *task)
 	const BwOutcome *outcome = bw_call_outcome(task->call);
 	bool		barred = outcome->kind == BW_OUTCOME_UNAUTHORIZED;
 	bool		again = barred || outcome->kind == BW_OUTCOME_LATER ||
-		outcome->kind == BW_OUTCOME_UNKNOWN;
+	outcome->kind == BW_OUTCOME_UNKNOWN;
 
 	closing->step = again ? "close" : "poll";
 	closing->due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), barred ? BARRED_MS
