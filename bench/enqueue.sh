@@ -5,11 +5,11 @@
 # enqueue_1, enqueue_8: bw_order() of one number per transaction, by 1 and by 8
 # clients, while the worker sends on the same processors; the peer is a plain
 # INSERT into two tables with a foreign key, which sends nothing, by turns with it.
-# enqueue_bulk: 50,000 orders in one transaction; the peer is a loop in plpgsql
+# enqueue_bulk: 50,000 orders in one transaction (with --quick 10,000); the peer is a loop in plpgsql
 # with two INSERTs.  pg_net_8: net.http_post() by 8 clients, where that extension is
 # installed.
 
-bulk_orders=50000
+bulk_orders=$(quick_or 10000 50000)
 
 prepare_enqueue()
 {
