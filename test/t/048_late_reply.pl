@@ -119,7 +119,7 @@ my $pid = worker_pid($node);
 sql("DELETE FROM bw_orders WHERE id = $id; UPDATE bw_open_requests SET step = 'resend', due_at = '-infinity'");
 my $other = order_id($node, ++$number);
 wait_for_status($node, $other, 'COMPLETE');
-ok($node->log_contains(qr/request \d+ has no orders/), 'a request whose orders are gone is not sent');
+wait_until(sub { $node->log_contains(qr/request \d+ has no orders/) }, 'a request whose orders are gone is not sent');
 is(worker_pid($node), $pid, 'and does the worker no harm');
 
 $node->stop;
