@@ -531,6 +531,9 @@ CREATE TABLE bw_subscriptions (
 CREATE UNIQUE INDEX bw_subscriptions_kept_key
     ON bw_subscriptions (home, server, order_type)
  WHERE kept AND wanted;
+-- While a dump is being restored, the worker may make a subscription before the
+-- rows of the dump come with their ids: each database begins elsewhere.
+SELECT pg_catalog.setval('bw_subscriptions_id_seq', (1 + 1000000000 * pg_catalog.random())::bigint);
 COMMENT ON TABLE bw_subscriptions
 IS 'subscriptions that this database wants at Bandwidth, and how each stands';
 COMMENT ON COLUMN bw_subscriptions.pinned

@@ -324,8 +324,11 @@ is($warnings->(), 3, 'one more warning');
 # --- a restored dump ---
 my $dump = $node->basedir . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
+my $text = PostgreSQL::Test::Utils::slurp_file($dump);
+$text =~ s/^(?=COPY \S*bw_subscriptions )/SELECT pg_sleep(3);\n/m or die 'no subscriptions in the dump';
+PostgreSQL::Test::Utils::append_to_file("$dump.slow", $text);
 sql('CREATE DATABASE restored');
-$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored') ], 'restore');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dump.slow", $node->connstr('restored') ], 'restore, during which the worker comes');
 others_leave_it_alone('restored', 'a restored copy');
 sql('DROP DATABASE restored');
 sql('DROP DATABASE second');
