@@ -115,11 +115,13 @@ look_up_delays('600,600,600');
 next_posts({ kind => 'reset_before' });
 $id = order_id($node, ++$number);
 wait_for_status($node, $id, 'UNKNOWN');
+wait_until(sub { sql("SELECT due_at > now() + interval '60 s' FROM bw_open_requests") eq 't' && sql('SELECT in_flight FROM bw_stat_worker') eq '0' }, 'it was looked up');
 my $pid = worker_pid($node);
 sql("DELETE FROM bw_orders WHERE id = $id; UPDATE bw_open_requests SET step = 'resend', due_at = '-infinity'");
 my $other = order_id($node, ++$number);
 wait_for_status($node, $other, 'COMPLETE');
-wait_until(sub { $node->log_contains(qr/request \d+ has no orders/) }, 'a request whose orders are gone is not sent');
+wait_until(sub { sql("SELECT due_at > now() + interval '30 s' FROM bw_open_requests WHERE step = 'resend'") eq 't' }, 'a request whose orders are gone is put off');
+is(posts(), 2, 'and not sent');
 is(worker_pid($node), $pid, 'and does the worker no harm');
 
 $node->stop;
