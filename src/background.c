@@ -31,6 +31,12 @@ bw_background_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "1s"},
+
+		/*
+		 * Of two that wait for each other we give way: a user's is one
+		 * second.
+		 */
+		{"deadlock_timeout", "100ms"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"row_security", "on"},
 		{"session_replication_role", "origin"},
