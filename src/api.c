@@ -394,7 +394,6 @@ transfer_finished(BwCall *call)
 	finish(call);
 }
 
-/* For the statistics.  No reply: the call was given up. */
 /* Of the transfer that the call is at. */
 static BwEndpointClass
 class_of(const BwCall *call)
@@ -402,6 +401,7 @@ class_of(const BwCall *call)
 	return call->state == CALL_FETCHES_TOKEN ? BW_CLASS_TOKEN : call->spec.class;
 }
 
+/* For the statistics.  No reply: the call was given up. */
 static void
 count(const BwCall *call, const BwHttpReply *reply, BwOutcomeKind outcome,
 	  const char *error)
