@@ -18,6 +18,9 @@
  *	- It accepts conflicting Content-Length headers, Content-Length with
  *	  Transfer-Encoding, encodings that it does not know, and hides either
  *	  header if it is folded: refused here.
+ *	- It misses the end of a connection that comes together with a request, and
+ *	  would keep such a connection until it was idle for too long.  The sweep
+ *	  finds those as well.
  *	- It closes connections beyond its limit without a word; ours is below that,
  *	  so that the caller gets a 503.
  *	- A daemon's certificate cannot be changed.  A new daemon takes over the
@@ -99,6 +102,7 @@ typedef struct Connection
 	BwParked   *request;		/* NULL: headers are awaited */
 	bool		counted_fd;
 	bool		refused;		/* one too many: 503 */
+	bool		ended;			/* the last sweep found it closed by the peer */
 	long		until_ms;		/* closed then; LONG_MAX: it waits for us */
 } Connection;
 
@@ -197,6 +201,7 @@ static bool take_data(BwParked *request, const char *data, size_t size);
 static MhdResult park(BwParked *request);
 static MhdResult answer(BwParked *request, int status);
 static void sweep(BwListener *listener);
+static bool is_over(Connection *own, int fd);
 static void add_log(BwListener *listener, const char *format,...) pg_attribute_printf(2, 3);
 static void log_wrong_credentials(BwParked *request);
 static long monotonic_ms(void);
@@ -736,6 +741,7 @@ new_request(BwListener *listener, struct MHD_Connection *connection, const char 
 	if (request == NULL)
 		return NULL;
 	owner->request = request;
+	owner->ended = false;
 	owner->until_ms = monotonic_ms() + listener->deadline_ms;
 	request->listener = listener;
 	request->owner = owner;
@@ -955,7 +961,7 @@ log_from_library(void *arg, const char *format, va_list args)
 
 /* --- upkeep --- */
 
-/* Close what is past its deadline. */
+/* Close what is past its deadline, or was closed by the peer. */
 static void
 sweep(BwListener *listener)
 {
@@ -968,12 +974,24 @@ sweep(BwListener *listener)
 		Connection *own = dlist_container(Connection, node, iter.cur);
 		const union MHD_ConnectionInfo *info;
 
-		if (now <= own->until_ms)
-			continue;
 		info = MHD_get_connection_info(own->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-		if (info != NULL)
+		if (info != NULL && (now > own->until_ms || is_over(own, info->connect_fd)))
 			shutdown(info->connect_fd, SHUT_RDWR);
 	}
+}
+
+/*
+ * Nothing more can come, nor did since the last sweep: a request that the
+ * library has read already would have begun by now.
+ */
+static bool
+is_over(Connection *own, int fd)
+{
+	char		next;
+	bool		was_ended = own->ended;
+
+	own->ended = own->request == NULL && recv(fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return own->ended && was_ended;
 }
 
 static void

@@ -70,7 +70,7 @@ sub complete
 	  . "<CompletedTelephoneNumbers><TelephoneNumber>$order->[2]</TelephoneNumber></CompletedTelephoneNumbers></Notification>";
 }
 
-make_orders(9192700000, 40);
+make_orders(9192700000, 60);
 # News of this one are kept, and have no effect.
 my $final = shift @orders;
 my $news = 0;
@@ -560,6 +560,8 @@ sub many_connections
 		close($socket);
 	}
 	works("$class: 2,000 came and went");
+	# and not only when their time was over
+	wait_until(sub { closed_by_us() == 0 }, "$class: the worker has seen that they went", $DEADLINE - 5);
 
 	# at once, from several addresses: all within the limit are served
 	my @cases = map { case_of("connection $_", callback($some[ $_ - 1 ]), '200 open', keeps => [ $some[ $_ - 1 ] ], from => '127.0.1.' . (1 + $_ % 4)) } 1 .. @some;
@@ -589,6 +591,14 @@ sub many_connections
 	converse_ok($class, case_of('one address takes all it can', callback($body), '200 open', keeps => [$body], from => '127.0.3.2'));
 	close($_) foreach @sockets;
 	return;
+}
+
+# Connections that we have closed and the worker has not, but those of the slow.
+sub closed_by_us
+{
+	my $ours = sprintf ':%04X', $port;
+
+	return scalar grep { /^ *\d+: [0-9A-F]+$ours (?!0909007F)\S+ 08 / } split /\n/, slurp_file('/proc/net/tcp');
 }
 
 # Status of the reply, or "closed".
