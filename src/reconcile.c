@@ -118,6 +118,7 @@ static TimestampTz next_question(const BwWork *work, const BwRequestRow *request
 static int	first_answers(BwTask **tasks, int count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
+static void keep_candidates(BwTask *task);
 static TimestampTz keep_progress(BwTask *task, const BwRequestRow *request);
 static bool may_end(const BwSettlement *item);
 static TimestampTz copies_known_at(const BwRequestRow *request);
@@ -685,6 +686,11 @@ record(BwWork *work, void *arg)
 			/* It may have been settled by a callback meanwhile. */
 			if (requests[j].id != task->id || requests[j].step == NULL)
 				continue;
+			if (bw_inquiry_is_outdated(task, &requests[j]))
+			{
+				keep_candidates(task);
+				continue;
+			}
 			memset(item, 0, sizeof(BwSettlement));
 			item->request = &requests[j];
 			item->source = task->source;
@@ -733,6 +739,20 @@ keep_progress(BwTask *task, const BwRequestRow *request)
 									  : 1000 * (int64) bw_poll_interval_s);
 	bw_store_progress(task->id, &learnt, due);
 	return due;
+}
+
+/*
+ * The request was sent again meanwhile: what is known of the copies before is not
+ * all.  It is read once more with what the new one became.
+ */
+static void
+keep_candidates(BwTask *task)
+{
+	BwProgress	learnt;
+
+	bw_inquiry_progress(task, &learnt);
+	learnt.checked_count = 0;
+	bw_store_progress(task->id, &learnt, DT_NOEND);
 }
 
 /*
