@@ -316,11 +316,16 @@ start_bulk(BwWork *work, Lap *lap, const BwRequestRow **requests, int count)
 	/* Those that come due meanwhile go with them. */
 	if (again_at > now)
 		put_off_many(lap, requests, count, again_at);
+	else if (!bw_work_attempt(work, make_bulk, &making, "asking about many orders"))
+		put_off_many(lap, requests, count, TimestampTzPlusMilliseconds(now, PAUSED_MS));
 	else if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 									  server->requests_per_minute, server->burst,
 									  &again_at))
+	{
+		bw_task_free(making.task);
 		put_off_many(lap, requests, count, again_at);
-	else if (bw_work_attempt(work, make_bulk, &making, "asking about many orders"))
+	}
+	else
 	{
 		lap->tasks = lappend(lap->tasks, making.task);
 		put_off_many(lap, requests, count, next_question(work, requests[0]));
@@ -386,6 +391,7 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 	Making		making = {.request = request};
 	const BwServer *server = bw_config_server_if_exists(request->server);
 	bool		disconnect = strcmp(request->kind, "disconnect") == 0;
+	BwEndpointClass class = disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER;
 	TimestampTz retry_at;
 
 	making.count_numbers = !bw_store_counts_yet(request->id);
@@ -398,14 +404,18 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 			 request->quantity > bw_guards_room(work, server, disconnect
 												? BW_KIND_DISCONNECT : BW_KIND_ORDER))
 		put_off(lap, request);
-	else if (!bw_registry_budget_take(server->account_id,
-									  disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,
-									  server->requests_per_minute, server->burst,
-									  &retry_at))
+	else if (bw_registry_budget_left(server->account_id, class,
+									 server->requests_per_minute, server->burst,
+									 &retry_at) <= 0)
 		put_off_until(lap, request, retry_at);
 	else if (bw_work_attempt(work, make_resend, &making, "sending a request again") &&
 			 making.task != NULL)
+	{
 		lap->tasks = lappend(lap->tasks, making.task);
+		(void) bw_registry_budget_take(server->account_id, class,
+									   server->requests_per_minute, server->burst,
+									   &retry_at);
+	}
 	else
 		put_off(lap, request);
 }
@@ -499,17 +509,19 @@ start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request, bool look_up)
 	}
 	if (!has_socket(work, lap, server))
 		return false;
+	if (!bw_work_attempt(work, make_inquiry, &making, "asking about an order"))
+	{
+		put_off(lap, request);
+		return false;
+	}
+	/* Only now: who may not ask at all takes no call from others. */
 	if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 								 server->requests_per_minute, server->burst,
 								 &retry_at))
 	{
+		bw_task_free(making.task);
 		lap->next_due = Min(lap->next_due, retry_at);
 		bar(work, server->name, true);
-		return false;
-	}
-	if (!bw_work_attempt(work, make_inquiry, &making, "asking about an order"))
-	{
-		put_off(lap, request);
 		return false;
 	}
 	lap->tasks = lappend(lap->tasks, making.task);
