@@ -79,6 +79,7 @@ static void take_rows(BwWork *work, void *arg);
 static int	read_rows(Step *step, char ***ids, char ***customer_ids);
 static void take_order(BwWork *work, BwTask *task);
 static void read_numbers(const BwTexts *texts, BwSent *sent);
+static bool bought_nothing(const BwSent *sent);
 static void bind_order(BwWork *work, void *arg);
 static void report_lost(const Look *look);
 static void conclude(BwWork *work, void *arg);
@@ -367,6 +368,20 @@ read_numbers(const BwTexts *texts, BwSent *sent)
 	qsort(sent->numbers, sent->number_count, sizeof(char *), compare_texts);
 }
 
+/*
+ * Then it is nobody's: the order that it was for was sent once more, and is that one,
+ * or waits, and goes out.
+ */
+static bool
+bought_nothing(const BwSent *sent)
+{
+	BwOrderStatus status;
+
+	return sent->request_id == 0 && sent->kind == BW_KIND_ORDER &&
+		bw_order_status_from_bandwidth(sent->status, &status) &&
+		status == BW_ORDER_FAILED;
+}
+
 static void
 bind_order(BwWork *work, void *arg)
 {
@@ -374,9 +389,11 @@ bind_order(BwWork *work, void *arg)
 	Look	   *look = step->look;
 	const BwServer *server = step->task->account.server;
 	int			count;
-	int64	   *ids = bw_store_bind_sent(&look->doubt, server->account_id, step->sent,
-										 &count);
+	int64	   *ids;
 
+	if (bought_nothing(step->sent))
+		return;
+	ids = bw_store_bind_sent(&look->doubt, server->account_id, step->sent, &count);
 	for (int i = 0; i < count; i++)
 		step->moved = lappend(step->moved, bw_moved(ids[i], BW_ORDER_RECEIVED));
 	if (count > 0)
@@ -388,6 +405,11 @@ bind_order(BwWork *work, void *arg)
 	if (step->sent->request_id == 0 &&
 		bw_store_note_lost(&look->doubt, server->account_id, step->sent, ids, count))
 	{
+		/* Nobody has it, but it counts. */
+		if (count == 0)
+			bw_store_spend(server->name, step->sent->kind,
+						   Max(step->sent->number_count, Max(step->sent->quantity, 0)));
+		bw_guards_forget(work);
 		look->lost++;
 		look->example = step->sent->bandwidth_order_id;
 	}
