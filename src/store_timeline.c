@@ -93,22 +93,30 @@ static BwStatement end_doubt = {
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
-/* What the ids that we make look like says BW_NEW_CUSTOMER_ORDER_ID. */
+/*
+ * What the ids that we make look like says BW_NEW_CUSTOMER_ORDER_ID.  The attempts
+ * of an order share an id of the user's own; what is bound was found before.
+ */
 static BwStatement may_be_ours = {
 	.text =
 	"WITH t AS ("
-	" SELECT c, n::int AS n, split_part(c, '-', 1)"
-	"                        = (SELECT left(i.home::text, 8) FROM bw_identity AS i) AS made_here"
-	"   FROM unnest($2::text[]) WITH ORDINALITY AS t(c, n))"
-	"SELECT t.n, r.id, COALESCE(o.id, CASE WHEN made_here"
-	"                                  THEN substring(t.c, '-([0-9]{1,18})-')::bigint END)"
+	" SELECT c, b, n::int AS n, split_part(c, '-', 1)"
+	"                           = (SELECT left(i.home::text, 8) FROM bw_identity AS i) AS made_here"
+	"   FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t(c, b, n))"
+	"SELECT DISTINCT ON (t.n) t.n, CASE WHEN r.state = 'new' THEN r.id END,"
+	"       COALESCE(o.id, CASE WHEN made_here"
+	"                      THEN substring(t.c, '-([0-9]{1,18})-')::bigint END)"
 	"  FROM t"
 	"  LEFT JOIN bw_requests AS r ON r.account_id = $1 AND r.customer_order_id COLLATE \"C\" = t.c"
 	"  LEFT JOIN bw_orders AS o ON o.account_id = $1 AND o.customer_order_id = t.c"
-	" WHERE r.state = 'new'"
-	"    OR r.id IS NULL AND (made_here OR o.status IN ('QUEUED', 'HELD'))",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
+	" WHERE (r.state = 'new'"
+	"        OR r.id IS NULL AND (made_here OR o.status IN ('QUEUED', 'HELD'))"
+	"        OR o.status IN ('QUEUED', 'HELD') AND o.attempts_used > 1)"
+	"   AND NOT EXISTS (SELECT FROM bw_requests AS x"
+	"                    WHERE x.bandwidth_order_id COLLATE \"C\" = t.b)"
+	" ORDER BY t.n, r.state <> 'new'",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 /* The numbers that an order asks for in its present attempt, as "n". */
@@ -376,10 +384,11 @@ bw_store_end_doubt(const BwDoubt *doubt)
 
 BwOurs *
 bw_store_may_be_ours(const char *account_id, const char *const *customer_order_ids,
-					 int ids, int *count)
+					 const char *const *bandwidth_order_ids, int ids, int *count)
 {
-	Datum		v[2] = {CStringGetTextDatum(account_id),
-	bw_store_text_array(customer_order_ids, ids)};
+	Datum		v[3] = {CStringGetTextDatum(account_id),
+		bw_store_text_array(customer_order_ids, ids),
+	bw_store_text_array(bandwidth_order_ids, ids)};
 	uint64		rows = bw_store_run(&may_be_ours, v, NULL);
 	BwOurs	   *ours = palloc(sizeof(BwOurs) * Max(rows, 1));
 

@@ -265,8 +265,8 @@ take_rows(BwWork *work, void *arg)
 	int			rows = read_rows(step, &ids, &customer_ids);
 	int			count;
 	BwOurs	   *ours = bw_store_may_be_ours(step->task->account.server->account_id,
-											(const char *const *) customer_ids, rows,
-											&count);
+											(const char *const *) customer_ids,
+											(const char *const *) ids, rows, &count);
 	MemoryContext old = MemoryContextSwitchTo(step->task->cxt);
 
 	for (int i = 0; i < count; i++)

@@ -43,12 +43,15 @@ $sandbox->clear_faults;
 $primary->restart;
 
 # by criteria: another number is being searched for
-$sandbox->config(snatch_every => 1, snatch_count => 1);
+$sandbox->config(order_delay_ms => 4000, snatch_every => 1, snatch_count => 1);
 my $second = $primary->safe_psql('postgres', "SELECT id FROM bw_order_search(npanxx => '919262', attempts => 3)");
 wait_for_status($primary, $second, 'RECEIVED');
+$sandbox->config(snatch_every => 1, snatch_count => 1);
+my $mine = $primary->safe_psql('postgres', "SELECT id FROM bw_order_search(npanxx => '919265', attempts => 3, customer_order_id => 'mine')");
+wait_for_status($primary, $mine, 'RECEIVED');
 $sandbox->config(snatch_every => 0);
 $sandbox->fault(class => 'SEARCH', kind => 'status');
-wait_until(sub { in_attempt_2($second) eq 'QUEUED 2 true' }, 'by criteria: the second attempt looks for another number');
+wait_until(sub { in_attempt_2($_) eq 'QUEUED 2 true' }, "order $_, by criteria: the second attempt looks for another number") foreach $second, $mine;
 
 # by criteria: nothing was sent yet
 my $first = $primary->safe_psql('postgres', "SELECT id FROM bw_order_search(npanxx => '919263', attempts => 3, server => 'first')");
@@ -59,13 +62,13 @@ cut_off($standby);
 $sandbox->config(order_delay_ms => 50);
 $sandbox->clear_faults;
 $primary->safe_psql('postgres', "SELECT bw_resume('several')");
-wait_for_status($primary, $_, 'COMPLETE') foreach $several, $one, $second;
+wait_for_status($primary, $_, 'COMPLETE') foreach $several, $one, $second, $mine;
 $sandbox->config(snatch_every => 1, snatch_count => 1);
 $primary->safe_psql('postgres', "SELECT bw_resume('first')");
 wait_for_status($primary, $first, 'COMPLETE');
 $sandbox->config(snatch_every => 0);
-is(field($primary, $_, 'attempts_used'), 2, "order $_ took two attempts") foreach $several, $one, $second, $first;
-my %numbers = map { $_ => numbers($primary, $_) } $several, $one, $second, $first;
+is(field($primary, $_, 'attempts_used'), 2, "order $_ took two attempts") foreach $several, $one, $second, $mine, $first;
+my %numbers = map { $_ => numbers($primary, $_) } $several, $one, $second, $mine, $first;
 
 # and one that is lost with it
 wait_for_status($primary, order_id($primary, '9192640000'), 'COMPLETE');
@@ -76,7 +79,7 @@ $primary->stop('immediate');
 $standby->promote;
 $standby->safe_psql('postgres', "SELECT bw_resume('several'), bw_resume('first')");
 wait_for_all($standby);
-foreach my $order ([ 'several numbers', $several ], [ 'one of several', $one ], [ 'by criteria', $second ], [ 'by criteria, not known to be sent', $first ])
+foreach my $order ([ 'several numbers', $several ], [ 'one of several', $one ], [ 'by criteria', $second ], [ 'the user\'s own id', $mine ], [ 'by criteria, not known to be sent', $first ])
 {
 	my ($name, $id) = @$order;
 
@@ -86,7 +89,7 @@ foreach my $order ([ 'several numbers', $several ], [ 'one of several', $one ], 
 is($sandbox->journal_count(class => 'ORDER', method => 'POST'), $posts, 'nothing was sent again');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM bw_searches'), 0, 'nothing is searched for');
 is($standby->safe_psql('postgres', 'SELECT telephone_numbers FROM bw_lost_orders'), '{9192640000}', 'only what nobody knows is called lost');
-is($standby->safe_psql('postgres', 'SELECT sum(numbers) FROM bw_spending'), 9, 'and counts under the limit per day, as all that was bought');
+is($standby->safe_psql('postgres', 'SELECT sum(numbers) FROM bw_spending'), 10, 'and counts under the limit per day, as all that was bought');
 
 $standby->stop;
 done_testing();
