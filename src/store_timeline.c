@@ -95,7 +95,8 @@ static BwStatement end_doubt = {
 
 /*
  * What the ids that we make look like says BW_NEW_CUSTOMER_ORDER_ID.  The attempts
- * of an order share an id of the user's own; what is bound was found before.
+ * of an order share an id of the user's own; what is bound, or noted as lost, was
+ * found before.
  */
 static BwStatement may_be_ours = {
 	.text =
@@ -114,6 +115,8 @@ static BwStatement may_be_ours = {
 	"        OR o.status IN ('QUEUED', 'HELD') AND o.attempts_used > 1)"
 	"   AND NOT EXISTS (SELECT FROM bw_requests AS x"
 	"                    WHERE x.bandwidth_order_id COLLATE \"C\" = t.b)"
+	"   AND NOT EXISTS (SELECT FROM bw_lost_orders AS l"
+	"                    WHERE l.account_id = $1 AND l.bandwidth_order_id = t.b)"
 	" ORDER BY t.n, r.state <> 'new'",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID}

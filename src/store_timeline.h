@@ -84,7 +84,7 @@ typedef struct BwOurs
 /*
  * Which rows of a list of orders may be of orders that wait, by their
  * CustomerOrderIds: that of a request, of an order without one, or one that
- * this database made and knows no request of.  Not those that are bound.
+ * this database made and knows no request of.  Not those that are bound, or lost.
  */
 extern BwOurs *bw_store_may_be_ours(const char *account_id,
 									const char *const *customer_order_ids,
