@@ -137,6 +137,17 @@ is(sql("SELECT step || ' ' || (due_at > now() + interval '10 s') FROM bw_open_re
 wait_for_all($node);
 is(statuses($id) . ' ' . bought($number), 'COMPLETE 1', 'and both are read');
 
+# --- pruned, while somebody holds the other order of its request ---
+next_posts({ kind => 'delay', delay_ms => 1500 });
+($ids, $numbers) = two_together();
+$session = lock_row($ids->[1]);
+wait_until(sub { statuses(@$ids) eq 'COMPLETE SENDING' }, 'one of two orders is complete, the other one locked');
+sql('CALL bw_prune(now())');
+$session->quit;
+wait_for_all($node);
+is(statuses(@$ids), 'COMPLETE COMPLETE', 'what has ended is kept while its request has not');
+wait_until(sub { sql('SELECT count(*) FROM bw_open_requests') eq '0' }, 'which then ends, too');
+
 # --- orders that somebody deleted ---
 look_up_delays('600,600,600');
 next_posts({ kind => 'reset_before' });
