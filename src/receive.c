@@ -23,8 +23,8 @@
 #include "utils/timestamp.h"
 
 #include "encoding.h"
+#include "numbers.h"
 #include "receive.h"
-#include "request.h"
 #include "settle.h"
 #include "store_notifications.h"
 #include "store_requests.h"
@@ -500,37 +500,25 @@ is_believed(const List *believed, const BwRequestRow *request)
 	return false;
 }
 
-static int
-compare_numbers(const void *a, const void *b)
-{
-	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
-}
-
 /* Is what is listed the same set as what the request's orders asked for? */
 static bool
 lists_exactly(const BwNotification *notification,
 			  const BwMember *members, int member_count)
 {
-	int			listed = notification->numbers.count;
-	BwNumber   *theirs = palloc0(sizeof(BwNumber) * Max(listed, 1));
-	BwProblem	problem;
+	const BwTexts *listed = &notification->numbers;
+	BwNumberSet theirs;
 	int			asked = 0;
 
-	for (int i = 0; i < listed; i++)
-		if (!bw_number_parse(notification->numbers.items[i], &theirs[i], &problem))
-			return false;
-	qsort(theirs, listed, sizeof(BwNumber), compare_numbers);
+	if (!bw_numbers_read(&theirs, listed, palloc(bw_numbers_size(listed))))
+		return false;
 	for (int m = 0; m < member_count; m++)
 		for (int i = 0; i < members[m].number_count; i++)
 		{
-			BwNumber	key = {{0}};
-
-			strlcpy(key.digits, members[m].numbers[i], sizeof(key.digits));
-			if (bsearch(&key, theirs, listed, sizeof(BwNumber), compare_numbers) == NULL)
+			if (!bw_numbers_have(&theirs, members[m].numbers[i]))
 				return false;
 			asked++;
 		}
-	return asked > 0 && asked == listed;
+	return asked > 0 && asked == theirs.count;
 }
 
 /* Nobody's yet: the reply to its POST may still be on the way. */
