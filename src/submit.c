@@ -30,6 +30,7 @@
 #include "statistics.h"
 #include "submit.h"
 #include "xml.h"
+#include "xml_write.h"
 
 /*
  * A request whose outcome was not recorded by then is looked up: a call may be a
