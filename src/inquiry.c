@@ -16,8 +16,8 @@
 
 #include "echo.h"
 #include "inquiry.h"
+#include "numbers.h"
 #include "registry.h"
-#include "request.h"
 
 /* Rows per page of the list; only a few orders carry one CustomerOrderId ... */
 #define LIST_PAGE_SIZE "100"
@@ -69,7 +69,6 @@ static bool is_under_way(const BwInquiry *inquiry);
 static bool is_taken(const BwInquiry *inquiry, const BwOrderReply *reply,
 					 const char *digits);
 static bool may_be_taken(BwOrderKind kind, const char *code);
-static bool texts_have(const BwTexts *texts, const char *digits);
 static void ask(BwWork *work, BwTask *task);
 static void take_list(BwTask *task);
 static bool take_list_row(BwTask *task, const BwRow *row);
@@ -252,7 +251,7 @@ doubtful_number(const BwInquiry *inquiry)
 			if (reply == NULL || !matches(inquiry, &inquiry->found[i]))
 				continue;
 			taken = taken || is_taken(inquiry, reply, inquiry->numbers[n]);
-			ours = texts_have(&reply->completed, inquiry->numbers[n]);
+			ours = bw_numbers_list_has(&reply->completed, inquiry->numbers[n]);
 		}
 		if (taken && !ours)
 			return n;
@@ -286,7 +285,7 @@ is_taken(const BwInquiry *inquiry, const BwOrderReply *reply, const char *digits
 		const BwReplyError *error = &reply->errors.items[i];
 
 		if (may_be_taken(inquiry->kind, error->code) &&
-			(error->numbers.count == 0 || texts_have(&error->numbers, digits)))
+			(error->numbers.count == 0 || bw_numbers_list_has(&error->numbers, digits)))
 			return true;
 	}
 	return false;
@@ -299,21 +298,6 @@ may_be_taken(BwOrderKind kind, const char *code)
 
 	return class == BW_ERROR_NUMBER_TAKEN ||
 		(kind == BW_KIND_DISCONNECT && class == BW_ERROR_NUMBER_INVALID);
-}
-
-static bool
-texts_have(const BwTexts *texts, const char *digits)
-{
-	for (int i = 0; i < texts->count; i++)
-	{
-		BwNumber	number;
-		BwProblem	problem;
-
-		if (bw_number_parse(texts->items[i], &number, &problem) &&
-			strcmp(number.digits, digits) == 0)
-			return true;
-	}
-	return false;
 }
 
 static void
@@ -588,31 +572,17 @@ matches(const BwInquiry *inquiry, const BwFound *found)
 	return reply->requested.count == 0 || same_numbers(inquiry, &reply->requested);
 }
 
-static int
-compare_numbers(const void *a, const void *b)
-{
-	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
-}
-
 static bool
 same_numbers(const BwInquiry *inquiry, const BwTexts *requested)
 {
-	BwNumber   *theirs = palloc0(sizeof(BwNumber) * requested->count);
-	bool		same = requested->count == inquiry->number_count;
-	BwProblem	problem;
+	BwNumberSet theirs;
+	bool		same;
 
-	for (int i = 0; i < requested->count && same; i++)
-		same = bw_number_parse(requested->items[i], &theirs[i], &problem);
-	if (same)
-		qsort(theirs, requested->count, sizeof(BwNumber), compare_numbers);
+	if (requested->count != inquiry->number_count)
+		return false;
+	same = bw_numbers_read(&theirs, requested, palloc(bw_numbers_size(requested)));
 	for (int i = 0; i < inquiry->number_count && same; i++)
-	{
-		BwNumber	key = {{0}};
-
-		strlcpy(key.digits, inquiry->numbers[i], sizeof(key.digits));
-		same = bsearch(&key, theirs, requested->count, sizeof(BwNumber),
-					   compare_numbers) != NULL;
-	}
-	pfree(theirs);
+		same = bw_numbers_have(&theirs, inquiry->numbers[i]);
+	pfree(theirs.items);
 	return same;
 }
