@@ -31,9 +31,11 @@
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/nodes.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -482,6 +484,16 @@ bw_config_server_if_exists(const char *name)
 		server->fdwid != get_foreign_data_wrapper_oid(WRAPPER, true))
 		return NULL;
 	return read_server(server);
+}
+
+bool
+bw_config_server_is_current(const BwServer *server)
+{
+	ForeignServer *current;
+
+	AcceptInvalidationMessages();
+	current = GetForeignServerExtended(server->serverid, FSV_MISSING_OK);
+	return current != NULL && equal(current->options, server->options);
 }
 
 BwServer *

@@ -74,6 +74,7 @@ typedef struct Making
 	const BwRequestRow *request;
 	bool		look_up;
 	bool		count_numbers;	/* under the limit per day, once more */
+	const BwServer *server;		/* that allows to send it again */
 	const BwRequestRow *const *requests;	/* for a list */
 	int			count;
 	BwTask	   *task;
@@ -382,8 +383,8 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 static void
 resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
-	Making		making = {.request = request};
 	const BwServer *server = bw_config_server_if_exists(request->server);
+	Making		making = {.request = request,.server = server};
 	bool		disconnect = strcmp(request->kind, "disconnect") == 0;
 	TimestampTz retry_at;
 
@@ -409,7 +410,7 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 		put_off(lap, request);
 }
 
-/* No task: it is paused, or somebody has locked one of its orders. */
+/* No task: it is paused, altered, or somebody has locked one of its orders. */
 static void
 make_resend(BwWork *work, void *arg)
 {
@@ -417,7 +418,8 @@ make_resend(BwWork *work, void *arg)
 	const BwRequestRow *request = making->request;
 	int			locked = request->member_count;
 
-	if (bw_guards_paused(request->server, request->ordered_by))
+	if (bw_guards_paused(request->server, request->ordered_by) ||
+		!bw_config_server_is_current(making->server))
 		return;
 	if (making->count_numbers)
 		(void) bw_store_lock_members(&request->id, 1, &locked);
