@@ -310,7 +310,11 @@ claim_group(BwWork *work, Turn *turn)
 	/* As of the last look at the queue, whose orders are the last. */
 	if (picked > 0 && orders[picked - 1].paused && is_paused(turn))
 		return;
-	/* Altered while it was paused, and between our looks at it and at the queue. */
+
+	/*
+	 * Altered while it was paused, and between our looks at it and at the
+	 * queue.
+	 */
 	if (picked > 0 && !bw_config_server_is_current(server))
 	{
 		turn->again_at = GetCurrentTimestamp();
