@@ -226,6 +226,17 @@ SELECT is(waits(:first), 'bw_take_over(): this database is a copy of the one tha
 UPDATE bw_identity SET home = gen_random_uuid();
 SELECT is(waits(:first), 'the database that it was made in: this one is a copy', 'least of all what was ordered elsewhere');
 
+-- beside a table that is read in parallel
+CREATE TABLE crowd AS SELECT generate_series(1, 10000) AS n;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT count(w.waiting_for) AS seen FROM crowd AS c, bw_open_orders AS w WHERE c.n = w.id - :first + 1 \gset
+SELECT ok(:seen > 0, 'what an order waits for can be joined with a large table');
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+
 -- all of it at once
 SELECT bw_stat_reset();
 SELECT is_empty('SELECT * FROM bw_stat_requests WHERE calls > 0', 'reset');
