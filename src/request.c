@@ -654,15 +654,22 @@ check_place(const BwOrderOptions *options, BwProblem *problem)
 					  "Use site_id, or set the option \"site_id\" of the "
 					  "server.",
 					  "an order needs a site");
-	if (!is_id(options->site_id))
-		return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER,
-							"site_id", options->site_id,
-							"The id of a site is a positive integer.");
+	if (!bw_site_id_check(options->site_id, problem))
+		return false;
 	if (options->peer_id != NULL && !is_id(options->peer_id))
 		return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER,
 							"peer_id", options->peer_id,
 							"The id of a SIP peer is a positive integer.");
 	return true;
+}
+
+bool
+bw_site_id_check(const char *id, BwProblem *problem)
+{
+	if (is_id(id))
+		return true;
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, "site_id", id,
+						"The id of a site is a positive integer.");
 }
 
 static bool
@@ -699,13 +706,13 @@ check_customer_order_id(const char *id, BwProblem *problem)
 }
 
 bool
-bw_reservation_id_check(const char *id, BwProblem *problem)
+bw_reservation_id_check(const char *name, const char *id, BwProblem *problem)
 {
 	size_t		len = strlen(id);
 
 	if (len >= 1 && len <= BW_RESERVATION_ID_MAX && strspn(id, LETTERS DIGITS "-_") == len)
 		return true;
-	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, "reservation_ids", id,
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, name, id,
 						"An id has 1 to 100 letters, digits, dashes and underscores.");
 }
 
