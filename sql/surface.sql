@@ -163,6 +163,10 @@ SELECT bw_order(ARRAY['5402278098', NULL]);
 SELECT bw_order(ARRAY['5402278098', '+1 540 227 8098']);
 SELECT bw_order(ARRAY['12345']);
 SELECT bw_order(ARRAY['5402278098'], name => repeat('x', 51));
+\set VERBOSITY default
+SELECT bw_order(ARRAY['5402278098'], name => U&'no\FFFEname');
+\set VERBOSITY terse
+SELECT bw_order_search(city => U&'\FFFF', state => 'NC');
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => 'under_score');
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => repeat('x', 41));
 SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['a b']);
@@ -210,9 +214,13 @@ SELECT bw_subscribe('nonsense');
 SELECT bw_subscribe('http://user:secret@127.0.0.1/');
 SELECT bw_subscribe('https://example.com/' || repeat('x', 5000));
 SELECT bw_subscribe('https://example.com/#there');
+SELECT bw_subscribe(U&'https://example.com/\00E9');
+SELECT bw_subscribe('https://example.com/', public_key => '-----BEGIN CERTIFICATE-----');
+SELECT bw_subscribe('https://example.com/', bandwidth_order_id => '');
 SELECT bw_subscribe(email => 'notmail');
 SELECT bw_subscribe('https://example.com/', order_type => 'foo bar');
 \set VERBOSITY terse
+SELECT bw_subscribe(email => U&'\00E9@example.com');
 SELECT bw_subscribe('https://example.com/', event_type => '');
 SELECT bw_subscribe('https://example.com/', expiry => 0);
 SELECT bw_subscribe('https://example.com/', number_format => 'NATIONAL');

@@ -283,6 +283,9 @@ typedef struct BwOrderBody
 
 extern char *bw_xml_encode_order(const BwOrderBody *body);
 
+/* Is it UTF-8, of characters that XML has? */
+extern bool bw_xml_is_text(const char *text);
+
 /* PUT /orders/{id} with CloseOrder; name and id may be NULL. */
 extern char *bw_xml_encode_close(const char *name, const char *customer_order_id);
 
