@@ -113,6 +113,7 @@ SELECT bw_numbers(rate_center => 'RALEIGH');
 SELECT bw_numbers(end_date => '2026-01-01');
 SELECT bw_numbers(start_date => '2026-01-02', end_date => '2026-01-01');
 SELECT bw_list_orders(start_date => '1999-12-31');
+SELECT bw_list_orders(start_date => '2099-12-31');
 SELECT bw_list_orders(start_date => '-infinity', end_date => 'infinity');
 SELECT bw_number(NULL);
 SELECT bw_number('12345');

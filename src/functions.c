@@ -172,7 +172,8 @@ bw_arg_days(FunctionCallInfo fcinfo, int from, TimestampTz *start, TimestampTz *
 	if (*start > *end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("start_date is after end_date")));
+				 PG_ARGISNULL(from + 1) ? errmsg("start_date is in the future")
+				 : errmsg("start_date is after end_date")));
 	return true;
 }
 

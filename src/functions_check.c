@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -158,7 +159,8 @@ check_worker(Check *check)
 	line(check, "worker", running,
 		 running ? psprintf("process %d serves this database", pid)
 		 : "no worker serves this database",
-		 bw_enabled ? "See the server log; max_worker_processes may be used up."
+		 !bw_registry_shared() ? "It comes by itself once the library is preloaded."
+		 : bw_enabled ? "See the server log; max_worker_processes may be used up."
 		 : "Set bandwidth.enabled = on and reload the configuration.");
 }
 
@@ -432,6 +434,7 @@ check_attention(Check *check)
 /*
  * Of the worker, whichever server it was about.  What is wrong shows again and
  * again: an error of the worker before this one, or of long ago, is history.
+ * What it says may be about anybody's orders: that is for those who watch.
  */
 static void
 check_last_error(Check *check)
@@ -448,7 +451,9 @@ check_last_error(Check *check)
 		TimestampDifferenceExceeds(seen.failed_at, now, ERROR_FRESH_MS);
 	line(check, "last error", ok,
 		 !ok ? psprintf("the last call or step failed at %s: %s",
-						timestamptz_to_str(seen.failed_at), seen.error)
+						timestamptz_to_str(seen.failed_at),
+						has_privs_of_role(check->role, ROLE_PG_MONITOR) ? seen.error
+						: "members of pg_monitor see why")
 		 : TIMESTAMP_IS_NOBEGIN(seen.succeeded_at) ? "the worker has called nothing yet"
 		 : psprintf("the last call that succeeded was at %s",
 					timestamptz_to_str(seen.succeeded_at)),

@@ -139,6 +139,10 @@ SELECT ok(comes_to_wait(:unreached, 'another try at T: Failed to connect%'), 'an
 SELECT ok(last_error_at > last_success_at AND last_error LIKE 'Failed to connect%', 'the worker''s last error') FROM bw_stat_worker;
 SELECT alike(detail, 'the last call or step failed at %: Failed to connect%', 'which bw_check() shows') FROM bw_check()
  WHERE "check" = 'last error' AND NOT ok AND hint IS NOT NULL;
+SET ROLE stat_nobody;
+SELECT alike(detail, 'the last call or step failed at %: members of pg_monitor see why', 'and keeps from those who may not see everybody''s orders')
+  FROM bw_check() WHERE "check" = 'last error' AND NOT ok;
+RESET ROLE;
 SELECT ok(later >= 1 AND last_error LIKE 'Failed to connect%', 'and is counted') FROM bw_stat_requests WHERE class = 'order';
 ALTER SERVER bandwidth OPTIONS (SET base_url :'base_url');
 SELECT is(bw_wait(:unreached), 'COMPLETE', 'it goes out in the end');
