@@ -168,6 +168,9 @@ SELECT bw_order(ARRAY['5402278098'], name => repeat('x', 51));
 SELECT bw_order(ARRAY['5402278098'], name => U&'no\FFFEname');
 \set VERBOSITY terse
 SELECT bw_order_search(city => U&'\FFFF', state => 'NC');
+\set VERBOSITY default
+SELECT bw_order_search('540551');
+\set VERBOSITY terse
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => 'under_score');
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => repeat('x', 41));
 SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['a b']);

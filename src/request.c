@@ -421,11 +421,19 @@ refuse_format(Argument argument, const char *value, BwProblem *problem)
 static bool
 check_quantity(int quantity, BwProblem *problem)
 {
+	char		digits[16];
+
 	if (quantity >= 1 && quantity <= BW_QUANTITY_MAX)
 		return true;
-	return refuse(problem, BW_PROBLEM_INVALID_PARAMETER,
-				  "A quantity is between 1 and 5000.", NULL,
-				  "quantity %d is out of range", quantity);
+	refuse(problem, BW_PROBLEM_INVALID_PARAMETER,
+		   "A quantity is between 1 and 5000.", NULL,
+		   "quantity %d is out of range", quantity);
+	/* bw_search() takes it first, bw_order_search() the quantity. */
+	snprintf(digits, sizeof(digits), "%d", quantity);
+	if (is_npanxx(digits))
+		snprintf(problem->hint, sizeof(problem->hint),
+				 "Use npanxx => '%s'.", digits);
+	return false;
 }
 
 /*
