@@ -239,7 +239,7 @@ check_disconnect(const BwServer *server, int count)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("disconnecting is not allowed for server \"%s\"", server->name),
-				 errhint("Its owner can run ALTER SERVER ... OPTIONS (ADD allow_disconnect 'true').")));
+				 errhint("Its owner can set the server option \"allow_disconnect\" to true.")));
 	if (server->ordering == BW_ORDERING_OFF)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
