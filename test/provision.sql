@@ -114,6 +114,10 @@ SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, even
                '^39P01 trigger "t": bw_provision\(\) needs a WHEN condition', 'UPDATE of whatever');
 SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, event => 'AFTER UPDATE', level => 'REFERENCING NEW TABLE AS n', insert => 'UPDATE customer SET name = name'),
                '^39P01 trigger "t": bw_provision\(\) must be fired for each row by UPDATE', 'UPDATE for each statement');
+SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, event => 'AFTER INSERT OR UPDATE'),
+               '^39P01 trigger "t": bw_provision\(\) needs a WHEN condition', 'INSERT, with an UPDATE that will write the outcome');
+SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, event => 'AFTER INSERT OR DELETE'),
+               '^39P01 trigger "t": bw_provision\(\) must be fired by INSERT, or by UPDATE', 'INSERT, with a DELETE to come');
 SELECT is(test.error('SELECT bw_provision()'), '39P01 function "bw_provision" was not called by trigger manager', 'no trigger');
 CREATE TABLE keyless (phone text);
 SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, tab => 'keyless', insert => 'INSERT INTO keyless VALUES (NULL)'),
