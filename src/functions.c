@@ -41,6 +41,25 @@ bw_arg_flag(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? -1 : PG_GETARG_BOOL(n) ? 1 : 0;
 }
 
+void
+bw_arg_criteria(FunctionCallInfo fcinfo, BwSearch *search)
+{
+	search->area_code = bw_arg_text(fcinfo, 2);
+	search->npanxxx = bw_arg_text(fcinfo, 3);
+	search->rate_center = bw_arg_text(fcinfo, 4);
+	search->city = bw_arg_text(fcinfo, 5);
+	search->state = bw_arg_text(fcinfo, 6);
+	search->zip = bw_arg_text(fcinfo, 7);
+	search->lata = bw_arg_text(fcinfo, 8);
+	search->local_vanity = bw_arg_text(fcinfo, 9);
+	search->ends_in = bw_arg_flag(fcinfo, 10);
+	search->toll_free_vanity = bw_arg_text(fcinfo, 11);
+	search->toll_free_wildcard_pattern = bw_arg_text(fcinfo, 12);
+	search->lca = bw_arg_flag(fcinfo, 13);
+	search->order_by = bw_arg_text(fcinfo, 14);
+	search->protected_numbers = bw_arg_text(fcinfo, 15);
+}
+
 Datum
 bw_text_or_null(const char *text, bool *isnull)
 {

@@ -25,6 +25,9 @@ extern char *bw_arg_text(FunctionCallInfo fcinfo, int n);
 /* -1 null, 0 false, 1 true. */
 extern int	bw_arg_flag(FunctionCallInfo fcinfo, int n);
 
+/* Arguments 2 to 15 of bw_search() and bw_order_search(): they are the same. */
+extern void bw_arg_criteria(FunctionCallInfo fcinfo, BwSearch *search);
+
 /* Raise a refused argument as an ERROR. */
 pg_noreturn extern void bw_problem_raise(const BwProblem *problem);
 

@@ -25,6 +25,7 @@
 #include "encoding.h"
 #include "functions.h"
 #include "pages.h"
+#include "xml_write.h"
 
 PG_FUNCTION_INFO_V1(bw_numbers);
 PG_FUNCTION_INFO_V1(bw_number);

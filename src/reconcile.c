@@ -665,49 +665,40 @@ static void
 record(BwWork *work, void *arg)
 {
 	Recording  *recording = arg;
-	int64	   *ids = palloc(sizeof(int64) * recording->count);
-	BwSettlement *items = palloc0(sizeof(BwSettlement) * recording->count);
-	BwRequestRow *requests;
-	int			request_count;
+	BwSettlement *items = palloc(sizeof(BwSettlement) * recording->count);
+	BwRequestRow **requests = bw_task_requests(recording->tasks, recording->count);
 	int			n = 0;
 
 	for (int i = 0; i < recording->count; i++)
-		ids[i] = recording->tasks[i]->id;
-	requests = bw_store_requests(ids, recording->count, &request_count);
-	for (int i = 0; i < recording->count; i++)
 	{
 		BwTask	   *task = recording->tasks[i];
+		BwSettlement *item = &items[n];
 
-		for (int j = 0; j < request_count; j++)
+		/* It may have been settled by a callback meanwhile. */
+		if (requests[i] == NULL || requests[i]->step == NULL)
+			continue;
+		memset(item, 0, sizeof(BwSettlement));
+		item->request = requests[i];
+		item->source = task->source;
+		if (!bw_inquiry_is_complete(task))
+			recording->next_due = Min(recording->next_due,
+									  keep_progress(task, requests[i]));
+		if (!conclude(work, task, item))
+			continue;
+		if (!may_end(item))
 		{
-			BwSettlement *item = &items[n];
-
-			/* It may have been settled by a callback meanwhile. */
-			if (requests[j].id != task->id || requests[j].step == NULL)
-				continue;
-			memset(item, 0, sizeof(BwSettlement));
-			item->request = &requests[j];
-			item->source = task->source;
-			if (!bw_inquiry_is_complete(task))
-				recording->next_due = Min(recording->next_due,
-										  keep_progress(task, &requests[j]));
-			if (!conclude(work, task, item))
-				continue;
-			if (!may_end(item))
-			{
-				recording->next_due = Min(recording->next_due, ask_anew(&requests[j]));
-				continue;
-			}
-			if (is_to_be_split(item))
-			{
-				bw_split_copy(&requests[j]);
-				recording->next_due = GetCurrentTimestamp();
-				continue;
-			}
-			if (!bw_order_is_final(item->status))
-				recording->next_due = Min(recording->next_due, item->due_at);
-			n++;
+			recording->next_due = Min(recording->next_due, ask_anew(requests[i]));
+			continue;
 		}
+		if (is_to_be_split(item))
+		{
+			bw_split_copy(requests[i]);
+			recording->next_due = GetCurrentTimestamp();
+			continue;
+		}
+		if (!bw_order_is_final(item->status))
+			recording->next_due = Min(recording->next_due, item->due_at);
+		n++;
 	}
 	recording->moved = bw_settle(items, n);
 }
