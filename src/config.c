@@ -43,6 +43,7 @@
 
 #include "compat.h"
 #include "config.h"
+#include "encoding.h"
 #include "http.h"
 
 PG_FUNCTION_INFO_V1(bw_validator);
@@ -230,7 +231,7 @@ check_value(const Option *option, const char *value)
 	{
 		case OPTION_DIGITS:
 			if (!digits_only(value))
-				refuse_value(option->name, value, "It consists of digits.");
+				refuse_value(option->name, value, "It has 1 to 18 digits.");
 			break;
 		case OPTION_DIGITS_LIST:
 			foreach(lc, split_list(value))
@@ -296,7 +297,7 @@ check_url(const char *name, const char *value)
 
 	if (strchr(value, '@') != NULL)
 		refuse_value(name, NULL, "A URL here must not hold a user name or password.");
-	if (strpbrk(value, "?# \t\r\n\"") != NULL ||
+	if (strpbrk(value, "?#\"") != NULL || !bw_is_visible_ascii(value) ||
 		!bw_http_split_url(value, &scheme, &host, &port, &path))
 		refuse_value(name, value, "It is an absolute URL without query and fragment.");
 	if (strcmp(scheme, "https") != 0 && !is_loopback(host))

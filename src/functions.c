@@ -26,6 +26,8 @@
 
 /* 2099-12-31, in days since 2000-01-01 */
 #define LAST_DAY 36524
+/* Longer than any id that Bandwidth gives: they are UUIDs. */
+#define BANDWIDTH_ID_MAX 63
 
 char *
 bw_arg_text(FunctionCallInfo fcinfo, int n)
@@ -137,6 +139,32 @@ bw_check_state(const char *state)
 			 errdetail("A state or province has two letters.")));
 }
 
+void
+bw_check_site_id(const char *site_id)
+{
+	BwProblem	problem;
+
+	if (site_id != NULL && !bw_site_id_check(site_id, &problem))
+		bw_problem_raise(&problem);
+}
+
+/* It becomes part of a path or a filter: "" would be all orders. */
+void
+bw_check_bandwidth_id(const char *id)
+{
+	size_t		len = id ? strlen(id) : 0;
+
+	if (id == NULL ||
+		(len > 0 && len <= BANDWIDTH_ID_MAX &&
+		 strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid id: \"%s\"", id),
+			 errhint("Give the order's id as Bandwidth shows it: at most %d letters, digits, \"-\" and \"_\".",
+					 BANDWIDTH_ID_MAX)));
+}
+
 /* Bandwidth takes years of two digits, and those of 2000 to 2099 for certain. */
 static TimestampTz
 start_of_day(DateADT day)
@@ -163,7 +191,8 @@ bw_arg_days(FunctionCallInfo fcinfo, int from, TimestampTz *start, TimestampTz *
 	if (*start > *end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("start_date is after end_date")));
+				 PG_ARGISNULL(from + 1) ? errmsg("start_date is in the future")
+				 : errmsg("start_date is after end_date")));
 	return true;
 }
 

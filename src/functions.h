@@ -46,6 +46,10 @@ extern void bw_arg_number(FunctionCallInfo fcinfo, int n, BwNumber *number);
 extern void bw_check_digits(const char *name, const char *value, int least, int most);
 extern void bw_check_state(const char *state);
 
+/* The same for the id of a site, and for one of an order at Bandwidth. */
+extern void bw_check_site_id(const char *site_id);
+extern void bw_check_bandwidth_id(const char *id);
+
 /*
  * Arguments "from" and "from" + 1 as the days of a list's range, in UTC; false:
  * none.  A range without an end goes on to tomorrow.

@@ -50,7 +50,7 @@ static void read_options(FunctionCallInfo fcinfo, const BwServer *server,
 static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
 						   const char *consequence);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
-static Datum read_reservation_ids(FunctionCallInfo fcinfo, int arg);
+static Datum read_reservation_ids(FunctionCallInfo fcinfo, int arg, int most);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
 static void check_notification(Size len);
 static void return_reply(ReturnSetInfo *rsinfo, const BwOrderRow *order,
@@ -118,7 +118,7 @@ bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed)
 	bw_config_check_usage(wanted.server, GetUserId());
 	wanted.numbers = read_numbers(fcinfo, &wanted.count);
 	read_options(fcinfo, wanted.server, &wanted.options);
-	wanted.reservation_ids = read_reservation_ids(fcinfo, 7);
+	wanted.reservation_ids = read_reservation_ids(fcinfo, 7, wanted.count);
 	wanted.idempotency_key = bw_arg_text(fcinfo, 9);
 	wanted.tag = PG_ARGISNULL(10) ? (Datum) 0 : PG_GETARG_DATUM(10);
 	bw_place_numbers_order(&wanted, placed);
@@ -158,9 +158,12 @@ read_numbers(FunctionCallInfo fcinfo, int *count)
 	return texts;
 }
 
-/* As it came, 0: null.  What no reservation can be called is refused. */
+/*
+ * As it came, 0: null.  What no reservation can be called is refused, and more
+ * of them than there are numbers: each is for one.
+ */
 static Datum
-read_reservation_ids(FunctionCallInfo fcinfo, int arg)
+read_reservation_ids(FunctionCallInfo fcinfo, int arg, int most)
 {
 	BwProblem	problem;
 	Datum	   *items;
@@ -177,9 +180,14 @@ read_reservation_ids(FunctionCallInfo fcinfo, int arg)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("reservation_ids must not contain null")));
-		if (!bw_reservation_id_check(TextDatumGetCString(items[i]), &problem))
+		if (!bw_reservation_id_check("reservation_ids", TextDatumGetCString(items[i]), &problem))
 			bw_problem_raise(&problem);
 	}
+	if (count > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there are more reservation_ids than telephone_numbers"),
+				 errdetail("A reservation is for one telephone number.")));
 	return PG_GETARG_DATUM(arg);
 }
 

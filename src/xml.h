@@ -246,4 +246,7 @@ extern BwNumberReply *bw_xml_decode_number(const char *data, size_t len,
 										   BwXmlProblem *problem);
 extern void bw_xml_free_number(BwNumberReply *reply);
 
+/* Is it UTF-8, of characters that XML has? */
+extern bool bw_xml_is_text(const char *text);
+
 #endif							/* BW_XML_H */

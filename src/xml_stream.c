@@ -89,7 +89,6 @@ static bool glance_doctype(Glance *glance);
 static const char *glance_characters(const Glance *glance,
 									 const char *encoding);
 static bool is_space(int c);
-static bool is_xml_text(const char *text);
 
 /* ---------- reading ---------- */
 
@@ -222,7 +221,7 @@ stream_end_element(BwStream *stream)
 	while (begin < end && is_space(end[-1]))
 		end--;
 	*end = '\0';
-	if (!is_xml_text(begin))
+	if (!bw_xml_is_text(begin))
 		return bw_stream_fail(stream, "text is not proper UTF-8");
 	if (begin < end)
 		stream->value = begin;
@@ -466,9 +465,8 @@ is_space(int c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* UTF-8 of characters that XML allows? */
-static bool
-is_xml_text(const char *text)
+bool
+bw_xml_is_text(const char *text)
 {
 	static const int smallest[] = {0, 0, 0x80, 0x800, 0x10000};
 
@@ -542,7 +540,7 @@ bw_writer_text(BwWriter *writer, const char *name, const char *text)
 {
 	if (writer->failed || text == NULL)
 		return;
-	if (!is_xml_text(text) ||
+	if (!bw_xml_is_text(text) ||
 		xmlTextWriterWriteElement(writer->writer, BAD_CAST name,
 								  BAD_CAST text) < 0)
 		writer->failed = true;
