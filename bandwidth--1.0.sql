@@ -1443,11 +1443,12 @@ IS 'internal: why an order is not done yet';
 REVOKE EXECUTE ON FUNCTION bw_waiting_for_what(bigint) FROM PUBLIC;
 
 -- Only of orders that the caller's role may see.  Were it volatile, a mere count
--- of bw_open_orders would call it for each.
+-- of bw_open_orders would call it for each.  It looks with a snapshot of its own,
+-- which a query with parallel workers has no place for.
 CREATE FUNCTION bw_waiting_for(id bigint)
 RETURNS text
 AS 'MODULE_PATHNAME', 'bw_waiting_for'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bw_waiting_for(bigint)
 IS 'why an order is not done yet; null: it is';
 

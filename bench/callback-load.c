@@ -32,6 +32,8 @@
 #include <gnutls/gnutls.h>
 #endif
 
+#include "peer.h"
+
 #define MAX_CONNECTIONS 1024
 /* A receiver that does not listen is tried again after this. */
 #define RETRY_MS 20
@@ -116,22 +118,6 @@ static void go_on_reading(Conn *conn);
 static bool answer_is_whole(Conn *conn, int *status, bool *close_after);
 static void finish_call(Conn *conn, int status);
 static void report(long began_us);
-
-static void
-__attribute__((noreturn))
-die(const char *what)
-{
-	fprintf(stderr, "callback-load: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
-
-static void *
-need(void *memory)
-{
-	if (memory == NULL)
-		die("memory");
-	return memory;
-}
 
 static long
 now_us(void)
@@ -373,11 +359,7 @@ run(void)
 static void
 watch(Conn *conn, int operation, bool want_write)
 {
-	struct epoll_event event = {.data.ptr = conn};
-
-	event.events = EPOLLIN | (want_write ? EPOLLOUT : 0);
-	if (epoll_ctl(epoll_fd, operation, conn->fd, &event) != 0)
-		die("epoll");
+	watch_socket(epoll_fd, operation, conn->fd, want_write, conn);
 	conn->want_write = want_write;
 }
 

@@ -30,6 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "peer.h"
+
 /* The most numbers that a search shows. */
 #define QUANTITY_MAX 5000
 #define READ_SIZE 65536
@@ -95,21 +97,6 @@ static void watch(Conn *conn, int operation, bool want_write);
 static void reply(Conn *conn, const char *head, const char *body, size_t len);
 static void add(Buffer *buffer, const char *data, size_t len);
 static void add_format(Buffer *buffer, const char *format,...) __attribute__((format(printf, 2, 3)));
-
-static void
-die(const char *what)
-{
-	fprintf(stderr, "stand-in: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void *
-need(void *memory)
-{
-	if (memory == NULL)
-		die("memory");
-	return memory;
-}
 
 int
 main(int argc, char **argv)
@@ -314,11 +301,7 @@ flush_out(Conn *conn)
 static void
 watch(Conn *conn, int operation, bool want_write)
 {
-	struct epoll_event event = {.data.ptr = conn};
-
-	event.events = EPOLLIN | (want_write ? EPOLLOUT : 0);
-	if (epoll_ctl(epoll_fd, operation, conn->fd, &event) != 0)
-		die("epoll");
+	watch_socket(epoll_fd, operation, conn->fd, want_write, conn);
 	conn->want_write = want_write;
 }
 

@@ -44,22 +44,33 @@ seconds_since()
 }
 
 # Run something that takes long, so that a signal ends it and us at once: bash
-# itself would look at the signal only after the command's end.  The command
-# gets a process group of its own, all of which cleanup can reach.
+# itself would look at the signal only after the command's end.
 run_long()
 {
-	local status=0 pid
+	start_long "$@"
+	await_long "$long_pid"
+}
 
+# Begin something that takes long; "long_pid" is whom to await.  It gets a process
+# group of its own, all of which cleanup can reach.
+start_long()
+{
 	set -m
 	(
 		set -e
 		"$@"
 	) </dev/null &
-	pid=$!
+	long_pid=$!
 	set +m
-	pids+=("-$pid")
-	wait "$pid" || status=$?
-	forget_pid "-$pid"
+	pids+=("-$long_pid")
+}
+
+await_long()
+{
+	local status=0
+
+	wait "$1" || status=$?
+	forget_pid "-$1"
 	return "$status"
 }
 

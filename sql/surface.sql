@@ -113,11 +113,15 @@ SELECT bw_numbers(rate_center => 'RALEIGH');
 SELECT bw_numbers(end_date => '2026-01-01');
 SELECT bw_numbers(start_date => '2026-01-02', end_date => '2026-01-01');
 SELECT bw_list_orders(start_date => '1999-12-31');
+SELECT bw_list_orders(start_date => '2099-12-31');
 SELECT bw_list_orders(start_date => '-infinity', end_date => 'infinity');
 SELECT bw_number(NULL);
 SELECT bw_number('12345');
 SELECT bw_sip_peers('');
 SELECT bw_sip_peers('1');
+SELECT bw_sip_peers('main');
+SELECT bw_numbers(site_id => '');
+SELECT bw_numbers(site_id => '743/..');
 SELECT bw_available_npanxx('91');
 SELECT bw_available_npanxx(state => '1');
 SELECT bw_available_npanxx('919', quantity => 0);
@@ -135,7 +139,9 @@ SELECT bw_reserve('12345');
 SELECT bw_reserve('2015550100');
 SELECT bw_reservation(NULL);
 SELECT bw_reservation('');
+SELECT bw_reservation('5402278098 ');
 SELECT bw_unreserve(NULL);
+SELECT bw_unreserve('2489/..');
 SELECT bw_test_outcome(NULL);
 SELECT bw_test_outcome(1, NULL);
 BEGIN READ ONLY;
@@ -158,9 +164,17 @@ SELECT bw_order(ARRAY['5402278098', NULL]);
 SELECT bw_order(ARRAY['5402278098', '+1 540 227 8098']);
 SELECT bw_order(ARRAY['12345']);
 SELECT bw_order(ARRAY['5402278098'], name => repeat('x', 51));
+\set VERBOSITY default
+SELECT bw_order(ARRAY['5402278098'], name => U&'no\FFFEname');
+\set VERBOSITY terse
+SELECT bw_order_search(city => U&'\FFFF', state => 'NC');
+\set VERBOSITY default
+SELECT bw_order_search('540551');
+\set VERBOSITY terse
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => 'under_score');
 SELECT bw_order(ARRAY['5402278098'], customer_order_id => repeat('x', 41));
 SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['a b']);
+SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['0c1a', '0c1b']);
 SELECT bw_order(ARRAY['5402278098'], reservation_ids => ARRAY['0c1a', NULL]);
 SELECT bw_order(ARRAY['5402278098'], site_id => 'main');
 SELECT bw_order(ARRAY['5402278098'], peer_id => '-1');
@@ -204,9 +218,13 @@ SELECT bw_subscribe('nonsense');
 SELECT bw_subscribe('http://user:secret@127.0.0.1/');
 SELECT bw_subscribe('https://example.com/' || repeat('x', 5000));
 SELECT bw_subscribe('https://example.com/#there');
+SELECT bw_subscribe(U&'https://example.com/\00E9');
+SELECT bw_subscribe('https://example.com/', public_key => '-----BEGIN CERTIFICATE-----');
+SELECT bw_subscribe('https://example.com/', bandwidth_order_id => '');
 SELECT bw_subscribe(email => 'notmail');
 SELECT bw_subscribe('https://example.com/', order_type => 'foo bar');
 \set VERBOSITY terse
+SELECT bw_subscribe(email => U&'\00E9@example.com');
 SELECT bw_subscribe('https://example.com/', event_type => '');
 SELECT bw_subscribe('https://example.com/', expiry => 0);
 SELECT bw_subscribe('https://example.com/', number_format => 'NATIONAL');

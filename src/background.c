@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * background.c
- *	  Settings for processes that no user started.
+ *	  Processes that no user started: how they start, and with what settings.
  *
  * ALTER DATABASE ... SET and postgresql.conf are for sessions of users.  Some of
  * it would make commits of ours a lie, or let our transactions fail.
@@ -12,9 +12,28 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "background.h"
+
+bool
+bw_background_start(const char *kind, const char *function, Oid database,
+					BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "bandwidth", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "bandwidth %s for database %u", kind, database);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "bandwidth %s", kind);
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
 
 void
 bw_background_name(const char *name)

@@ -320,8 +320,19 @@ claim_group(BwWork *work, Turn *turn)
 	orders = pick(turn, limit, &picked);
 	turn->suspects = picked;
 	turn->suspect = picked > 0 ? orders[0].id : 0;
-	if (picked > 0 && orders[0].paused && is_paused(turn))
+	/* As of the last look at the queue, whose orders are the last. */
+	if (picked > 0 && orders[picked - 1].paused && is_paused(turn))
 		return;
+
+	/*
+	 * Altered while it was paused, and between our looks at it and at the
+	 * queue.
+	 */
+	if (picked > 0 && !bw_config_server_is_current(server))
+	{
+		turn->again_at = GetCurrentTimestamp();
+		return;
+	}
 	picked = drop_rowless(work, turn, orders, picked);
 	count = make_claims(turn, orders, picked, claims, limit);
 	set_aside(turn);

@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "close.h"
-#include "xml.h"
+#include "xml_write.h"
 
 /* Until a call that was lost is made again ... */
 #define RETRY_MS 5000

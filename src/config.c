@@ -31,9 +31,11 @@
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/nodes.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -41,6 +43,7 @@
 
 #include "compat.h"
 #include "config.h"
+#include "encoding.h"
 #include "http.h"
 
 PG_FUNCTION_INFO_V1(bw_validator);
@@ -228,7 +231,7 @@ check_value(const Option *option, const char *value)
 	{
 		case OPTION_DIGITS:
 			if (!digits_only(value))
-				refuse_value(option->name, value, "It consists of digits.");
+				refuse_value(option->name, value, "It has 1 to 18 digits.");
 			break;
 		case OPTION_DIGITS_LIST:
 			foreach(lc, split_list(value))
@@ -294,7 +297,7 @@ check_url(const char *name, const char *value)
 
 	if (strchr(value, '@') != NULL)
 		refuse_value(name, NULL, "A URL here must not hold a user name or password.");
-	if (strpbrk(value, "?# \t\r\n\"") != NULL ||
+	if (strpbrk(value, "?#\"") != NULL || !bw_is_visible_ascii(value) ||
 		!bw_http_split_url(value, &scheme, &host, &port, &path))
 		refuse_value(name, value, "It is an absolute URL without query and fragment.");
 	if (strcmp(scheme, "https") != 0 && !is_loopback(host))
@@ -482,6 +485,16 @@ bw_config_server_if_exists(const char *name)
 		server->fdwid != get_foreign_data_wrapper_oid(WRAPPER, true))
 		return NULL;
 	return read_server(server);
+}
+
+bool
+bw_config_server_is_current(const BwServer *server)
+{
+	ForeignServer *current;
+
+	AcceptInvalidationMessages();
+	current = GetForeignServerExtended(server->serverid, FSV_MISSING_OK);
+	return current != NULL && equal(current->options, server->options);
 }
 
 BwServer *

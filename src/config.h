@@ -78,6 +78,9 @@ extern BwServer *bw_config_server(const char *name);
 /* The same, but NULL when there is no such server of our wrapper. */
 extern BwServer *bw_config_server_if_exists(const char *name);
 
+/* False: it was altered or dropped since it was read. */
+extern bool bw_config_server_is_current(const BwServer *server);
+
 /* Names (char *) of all servers of our wrapper. */
 extern List *bw_config_server_names(void);
 

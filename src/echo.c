@@ -12,7 +12,7 @@
 
 #include "echo.h"
 #include "encoding.h"
-#include "request.h"
+#include "numbers.h"
 
 /* A field of both orders; a "criterion" must come back, others may be left out. */
 typedef struct EchoedText
@@ -173,44 +173,20 @@ compare_flags(StringInfo found, const BwOrderReply *sent, const BwOrderReply *ec
 	}
 }
 
-static int
-compare_digits(const void *a, const void *b)
-{
-	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
-}
-
-/* Sorted, ten digits each; what is no number is left out. */
-static BwNumber *
-sorted_numbers(const BwTexts *texts_of, int *count)
-{
-	BwNumber   *numbers = palloc0(sizeof(BwNumber) * Max(texts_of->count, 1));
-	BwProblem	problem;
-
-	*count = 0;
-	for (int i = 0; i < texts_of->count; i++)
-		if (bw_number_parse(texts_of->items[i], &numbers[*count], &problem))
-			(*count)++;
-	qsort(numbers, *count, sizeof(BwNumber), compare_digits);
-	return numbers;
-}
-
 /* The echo's list may be left out altogether. */
 static void
 compare_numbers(StringInfo found, const BwTexts *sent, const BwTexts *echo)
 {
-	int			sent_count;
-	int			echo_count;
-	BwNumber   *a = sorted_numbers(sent, &sent_count);
-	BwNumber   *b = sorted_numbers(echo, &echo_count);
-	bool		same = sent_count == echo_count;
+	BwNumberSet ours;
+	BwNumberSet theirs;
 
-	for (int i = 0; i < sent_count && same; i++)
-		same = strcmp(a[i].digits, b[i].digits) == 0;
-	if (!same && echo->count > 0)
-		add(found, "TelephoneNumberList", psprintf("%d numbers", sent_count),
-			sent_count == echo_count ? "others" : psprintf("%d", echo_count));
-	pfree(a);
-	pfree(b);
+	(void) bw_numbers_read(&ours, sent, palloc(bw_numbers_size(sent)));
+	(void) bw_numbers_read(&theirs, echo, palloc(bw_numbers_size(echo)));
+	if (!bw_numbers_equal(&ours, &theirs) && echo->count > 0)
+		add(found, "TelephoneNumberList", psprintf("%d numbers", ours.count),
+			ours.count == theirs.count ? "others" : psprintf("%d", theirs.count));
+	pfree(ours.items);
+	pfree(theirs.items);
 }
 
 static void

@@ -65,3 +65,12 @@ bw_to_utf8(const char *text)
 		return unconstify(char *, text);
 	return pg_server_to_any(text, strlen(text), PG_UTF8);
 }
+
+bool
+bw_is_visible_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text <= ' ' || *text > '~')
+			return false;
+	return true;
+}

@@ -22,4 +22,7 @@ extern char *bw_from_utf8(const char *text);
  */
 extern char *bw_to_utf8(const char *text);
 
+/* Nothing but visible ASCII characters, as in a URL? */
+extern bool bw_is_visible_ascii(const char *text);
+
 #endif							/* BW_ENCODING_H */

@@ -26,6 +26,8 @@
 
 /* 2099-12-31, in days since 2000-01-01 */
 #define LAST_DAY 36524
+/* Longer than any id that Bandwidth gives: they are UUIDs. */
+#define BANDWIDTH_ID_MAX 63
 
 char *
 bw_arg_text(FunctionCallInfo fcinfo, int n)
@@ -37,6 +39,25 @@ int
 bw_arg_flag(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? -1 : PG_GETARG_BOOL(n) ? 1 : 0;
+}
+
+void
+bw_arg_criteria(FunctionCallInfo fcinfo, BwSearch *search)
+{
+	search->area_code = bw_arg_text(fcinfo, 2);
+	search->npanxxx = bw_arg_text(fcinfo, 3);
+	search->rate_center = bw_arg_text(fcinfo, 4);
+	search->city = bw_arg_text(fcinfo, 5);
+	search->state = bw_arg_text(fcinfo, 6);
+	search->zip = bw_arg_text(fcinfo, 7);
+	search->lata = bw_arg_text(fcinfo, 8);
+	search->local_vanity = bw_arg_text(fcinfo, 9);
+	search->ends_in = bw_arg_flag(fcinfo, 10);
+	search->toll_free_vanity = bw_arg_text(fcinfo, 11);
+	search->toll_free_wildcard_pattern = bw_arg_text(fcinfo, 12);
+	search->lca = bw_arg_flag(fcinfo, 13);
+	search->order_by = bw_arg_text(fcinfo, 14);
+	search->protected_numbers = bw_arg_text(fcinfo, 15);
 }
 
 Datum
@@ -118,6 +139,32 @@ bw_check_state(const char *state)
 			 errdetail("A state or province has two letters.")));
 }
 
+void
+bw_check_site_id(const char *site_id)
+{
+	BwProblem	problem;
+
+	if (site_id != NULL && !bw_site_id_check(site_id, &problem))
+		bw_problem_raise(&problem);
+}
+
+/* It becomes part of a path or a filter: "" would be all orders. */
+void
+bw_check_bandwidth_id(const char *id)
+{
+	size_t		len = id ? strlen(id) : 0;
+
+	if (id == NULL ||
+		(len > 0 && len <= BANDWIDTH_ID_MAX &&
+		 strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid id: \"%s\"", id),
+			 errhint("Give the order's id as Bandwidth shows it: at most %d letters, digits, \"-\" and \"_\".",
+					 BANDWIDTH_ID_MAX)));
+}
+
 /* Bandwidth takes years of two digits, and those of 2000 to 2099 for certain. */
 static TimestampTz
 start_of_day(DateADT day)
@@ -144,7 +191,8 @@ bw_arg_days(FunctionCallInfo fcinfo, int from, TimestampTz *start, TimestampTz *
 	if (*start > *end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("start_date is after end_date")));
+				 PG_ARGISNULL(from + 1) ? errmsg("start_date is in the future")
+				 : errmsg("start_date is after end_date")));
 	return true;
 }
 

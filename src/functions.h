@@ -25,6 +25,9 @@ extern char *bw_arg_text(FunctionCallInfo fcinfo, int n);
 /* -1 null, 0 false, 1 true. */
 extern int	bw_arg_flag(FunctionCallInfo fcinfo, int n);
 
+/* Arguments 2 to 15 of bw_search() and bw_order_search(): they are the same. */
+extern void bw_arg_criteria(FunctionCallInfo fcinfo, BwSearch *search);
+
 /* Raise a refused argument as an ERROR. */
 pg_noreturn extern void bw_problem_raise(const BwProblem *problem);
 
@@ -42,6 +45,10 @@ extern void bw_arg_number(FunctionCallInfo fcinfo, int n, BwNumber *number);
 /* Refuse what is not of so many digits, or no state; NULL passes. */
 extern void bw_check_digits(const char *name, const char *value, int least, int most);
 extern void bw_check_state(const char *state);
+
+/* The same for the id of a site, and for one of an order at Bandwidth. */
+extern void bw_check_site_id(const char *site_id);
+extern void bw_check_bandwidth_id(const char *id);
 
 /*
  * Arguments "from" and "from" + 1 as the days of a list's range, in UTC; false:

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "encoding.h"
 #include "functions.h"
 #include "order.h"
 #include "pages.h"
@@ -37,7 +38,7 @@ PG_FUNCTION_INFO_V1(bw_order_history);
 typedef struct OrdersWanted
 {
 	ReturnSetInfo *rsinfo;
-	const char *customer_order_id;	/* NULL: any, as the next */
+	const char *customer_order_id;	/* UTF-8, NULL: any; as the next */
 	const char *user_id;
 	const char *status_word;
 	BwOrderStatus status;
@@ -99,6 +100,7 @@ bw_sip_peers(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no site is given"),
 				 errhint("Give site_id, or set the server option \"site_id\".")));
+	bw_check_site_id(site);
 	pages.call.class = BW_CLASS_OTHER;
 	pages.call.method = "GET";
 	pages.call.path = psprintf("%s/sippeers", bw_api_path(account, "sites", site));
@@ -215,8 +217,8 @@ read_orders_wanted(FunctionCallInfo fcinfo, OrdersWanted *wanted)
 {
 	const char *status = bw_arg_text(fcinfo, 1);
 
-	wanted->customer_order_id = bw_arg_text(fcinfo, 0);
-	wanted->user_id = bw_arg_text(fcinfo, 4);
+	wanted->customer_order_id = bw_to_utf8(bw_arg_text(fcinfo, 0));
+	wanted->user_id = bw_to_utf8(bw_arg_text(fcinfo, 4));
 	if (status == NULL)
 		return;
 	if (!bw_order_status_from_bandwidth(status, &wanted->status))

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -65,6 +66,7 @@ static void check_last_error(Check *check);
 static void check_listener(Check *check);
 static void check_subscribed(Check *check);
 static char *problem_text(const ErrorData *error);
+static BwCall *try_call(Check *check, const BwCallSpec *spec, char **why_not);
 
 
 /*
@@ -158,7 +160,8 @@ check_worker(Check *check)
 	line(check, "worker", running,
 		 running ? psprintf("process %d serves this database", pid)
 		 : "no worker serves this database",
-		 bw_enabled ? "See the server log; max_worker_processes may be used up."
+		 !bw_registry_shared() ? "It comes by itself once the library is preloaded."
+		 : bw_enabled ? "See the server log; max_worker_processes may be used up."
 		 : "Set bandwidth.enabled = on and reload the configuration.");
 }
 
@@ -235,10 +238,16 @@ check_account(Check *check)
 	BwCallSpec	spec = {.class = BW_CLASS_OTHER,.method = "GET"};
 	BwCall	   *call;
 	const BwOutcome *outcome;
+	char	   *why_not;
 	bool		ok;
 
 	spec.path = bw_api_path(check->account, "sites", NULL);
-	call = bw_api_perform(check->account, &spec);
+	call = try_call(check, &spec, &why_not);
+	if (call == NULL)
+	{
+		line(check, "access", false, why_not, "Call bw_check() again then.");
+		return false;
+	}
 	outcome = bw_call_outcome(call);
 	ok = outcome->kind == BW_OUTCOME_DONE;
 	line(check, "access", outcome->kind != BW_OUTCOME_UNAUTHORIZED &&
@@ -257,21 +266,50 @@ check_account(Check *check)
 	return ok;
 }
 
+/*
+ * NULL: it was not its turn under the rate limit, which is no reason to say
+ * nothing of all the rest.
+ */
+static BwCall *
+try_call(Check *check, const BwCallSpec *spec, char **why_not)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	BwCall	   *volatile call = NULL;
+
+	PG_TRY();
+	{
+		call = bw_api_perform(check->account, spec);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_BW_RATE_LIMITED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		*why_not = problem_text(CopyErrorData());
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return call;
+}
+
 /* Does a list of Bandwidth's hold this id?  *failure: it could not be read. */
 static bool
 list_has(Check *check, const char *path, BwListKind kind, const char *id,
 		 char **failure, const char **hint)
 {
 	BwCallSpec	spec = {.class = BW_CLASS_OTHER,.method = "GET",.path = path};
-	BwCall	   *call = bw_api_perform(check->account, &spec);
-	const BwOutcome *outcome = bw_call_outcome(call);
+	BwCall	   *call = try_call(check, &spec, failure);
+	const BwOutcome *outcome;
 	BwList	   *list;
 	BwRow		row;
 	BwNext		next = BW_NEXT_END;
 	bool		found = false;
 
-	*failure = NULL;
 	*hint = "Try again later.";
+	if (call == NULL)
+		return false;
+	*failure = NULL;
+	outcome = bw_call_outcome(call);
 	if (outcome->kind != BW_OUTCOME_DONE)
 	{
 		*failure = pstrdup(outcome->text);
@@ -432,6 +470,7 @@ check_attention(Check *check)
 /*
  * Of the worker, whichever server it was about.  What is wrong shows again and
  * again: an error of the worker before this one, or of long ago, is history.
+ * What it says may be about anybody's orders: that is for those who watch.
  */
 static void
 check_last_error(Check *check)
@@ -448,7 +487,9 @@ check_last_error(Check *check)
 		TimestampDifferenceExceeds(seen.failed_at, now, ERROR_FRESH_MS);
 	line(check, "last error", ok,
 		 !ok ? psprintf("the last call or step failed at %s: %s",
-						timestamptz_to_str(seen.failed_at), seen.error)
+						timestamptz_to_str(seen.failed_at),
+						has_privs_of_role(check->role, ROLE_PG_MONITOR) ? seen.error
+						: "members of pg_monitor see why")
 		 : TIMESTAMP_IS_NOBEGIN(seen.succeeded_at) ? "the worker has called nothing yet"
 		 : psprintf("the last call that succeeded was at %s",
 					timestamptz_to_str(seen.succeeded_at)),

@@ -56,21 +56,9 @@ read_criteria(FunctionCallInfo fcinfo, BwSearchOrder *wanted)
 	bw_criteria_init(&wanted->criteria);
 	search->quantity = PG_ARGISNULL(0) ? 1 : PG_GETARG_INT32(0);
 	search->npanxx = bw_arg_text(fcinfo, 1);
-	search->area_code = bw_arg_text(fcinfo, 2);
-	search->npanxxx = bw_arg_text(fcinfo, 3);
-	search->rate_center = bw_arg_text(fcinfo, 4);
-	search->city = bw_arg_text(fcinfo, 5);
-	search->state = bw_arg_text(fcinfo, 6);
-	search->zip = bw_arg_text(fcinfo, 7);
-	search->lata = bw_arg_text(fcinfo, 8);
-	search->local_vanity = bw_arg_text(fcinfo, 9);
-	search->ends_in = bw_arg_flag(fcinfo, 10);
-	search->toll_free_vanity = bw_arg_text(fcinfo, 11);
-	search->toll_free_wildcard_pattern = bw_arg_text(fcinfo, 12);
+	bw_arg_criteria(fcinfo, search);
 	/* Numbers of a neighbouring area are bought only if that was asked for. */
-	search->lca = bw_arg_flag(fcinfo, 13) == 1;
-	search->order_by = bw_arg_text(fcinfo, 14);
-	search->protected_numbers = bw_arg_text(fcinfo, 15);
+	search->lca = search->lca == 1;
 	wanted->has_max_tier = !PG_ARGISNULL(16);
 	if (wanted->has_max_tier)
 		wanted->criteria.max_tier = PG_GETARG_INT32(16);

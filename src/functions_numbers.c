@@ -25,6 +25,7 @@
 #include "encoding.h"
 #include "functions.h"
 #include "pages.h"
+#include "xml_write.h"
 
 PG_FUNCTION_INFO_V1(bw_numbers);
 PG_FUNCTION_INFO_V1(bw_number);
@@ -81,6 +82,7 @@ bw_numbers(PG_FUNCTION_ARGS)
 	const char *site = bw_arg_text(fcinfo, 7);
 
 	bw_init_materialized_column(fcinfo);
+	bw_check_site_id(site);
 	pages.call.query = numbers_query(fcinfo);
 	pages.account = bw_account(bw_arg_text(fcinfo, 8), GetUserId());
 	pages.call.class = BW_CLASS_INSERVICE_NPANXX;
@@ -113,7 +115,7 @@ numbers_query(FunctionCallInfo fcinfo)
 	bw_api_append(&query, "size", NUMBERS_PAGE_SIZE);
 	for (int i = 0; i < lengthof(names); i++)
 		if (!PG_ARGISNULL(i))
-			bw_api_append(&query, names[i], bw_arg_text(fcinfo, i));
+			bw_api_append(&query, names[i], bw_to_utf8(bw_arg_text(fcinfo, i)));
 	if (bw_arg_days(fcinfo, 5, &start, &end))
 	{
 		bw_api_append(&query, "startdate", psprintf("20%s", bw_api_format_day(start)));
@@ -399,10 +401,13 @@ static char *
 reservation_argument(FunctionCallInfo fcinfo)
 {
 	char	   *id = bw_arg_text(fcinfo, 0);
+	BwProblem	problem;
 
 	if (id == NULL || id[0] == '\0')
 		ereport(ERROR,
 				(errcode(id ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("reservation_id must not be %s", id ? "empty" : "null")));
+	if (!bw_reservation_id_check("reservation_id", id, &problem))
+		bw_problem_raise(&problem);
 	return id;
 }

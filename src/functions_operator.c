@@ -33,12 +33,8 @@ PG_FUNCTION_INFO_V1(bw_adopt);
 PG_FUNCTION_INFO_V1(bw_close_order);
 PG_FUNCTION_INFO_V1(bw_take_over);
 
-/* Longer than any id that Bandwidth gives: they are UUIDs. */
-#define BANDWIDTH_ID_MAX 63
-
 static BwOrderRow *operators_order(int64 id, Oid role);
 static void check_ownership(const BwOrderRow *order, Oid role);
-static void check_bandwidth_id(const char *id);
 
 /*
  * bw_pause(server, reason): no claim starts after this commits.  What was
@@ -174,7 +170,7 @@ bw_adopt(PG_FUNCTION_ARGS)
 	bool		done;
 
 	PreventCommandIfReadOnly("bw_adopt()");
-	check_bandwidth_id(bandwidth_order_id);
+	bw_check_bandwidth_id(bandwidth_order_id);
 	bw_store_enter(&scope);
 	order = operators_order(PG_GETARG_INT64(0), role);
 	if (bw_store_is_bound(bandwidth_order_id, order->request_id))
@@ -186,21 +182,6 @@ bw_adopt(PG_FUNCTION_ARGS)
 	bw_store_leave(&scope);
 	bw_registry_wake_at_commit(BW_TOPIC_REQUESTS);
 	PG_RETURN_BOOL(done);
-}
-
-/* It becomes part of a path: "" would be the list of all orders. */
-static void
-check_bandwidth_id(const char *id)
-{
-	size_t		len = strlen(id);
-
-	if (len == 0 || len > BANDWIDTH_ID_MAX ||
-		strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid id: \"%s\"", id),
-				 errhint("Give the order's id as Bandwidth shows it: at most %d letters, digits, \"-\" and \"_\".",
-						 BANDWIDTH_ID_MAX)));
 }
 
 /*

@@ -50,9 +50,11 @@ static void read_options(FunctionCallInfo fcinfo, const BwServer *server,
 static Datum return_placed(FunctionCallInfo fcinfo, const BwPlaced *placed,
 						   const char *consequence);
 static const char **read_numbers(FunctionCallInfo fcinfo, int *count);
-static Datum read_reservation_ids(FunctionCallInfo fcinfo, int arg);
+static Datum read_reservation_ids(FunctionCallInfo fcinfo, int arg, int most);
 static void return_order(ReturnSetInfo *rsinfo, const BwPlaced *placed);
 static void check_notification(Size len);
+static void return_reply(ReturnSetInfo *rsinfo, const BwOrderRow *order,
+						 const BwOrderReply *reply);
 static Datum texts_or_null(const BwTexts *texts, bool *isnull);
 
 Datum
@@ -116,7 +118,7 @@ bw_place_order(FunctionCallInfo fcinfo, BwPlaced *placed)
 	bw_config_check_usage(wanted.server, GetUserId());
 	wanted.numbers = read_numbers(fcinfo, &wanted.count);
 	read_options(fcinfo, wanted.server, &wanted.options);
-	wanted.reservation_ids = read_reservation_ids(fcinfo, 7);
+	wanted.reservation_ids = read_reservation_ids(fcinfo, 7, wanted.count);
 	wanted.idempotency_key = bw_arg_text(fcinfo, 9);
 	wanted.tag = PG_ARGISNULL(10) ? (Datum) 0 : PG_GETARG_DATUM(10);
 	bw_place_numbers_order(&wanted, placed);
@@ -156,9 +158,12 @@ read_numbers(FunctionCallInfo fcinfo, int *count)
 	return texts;
 }
 
-/* As it came, 0: null.  What no reservation can be called is refused. */
+/*
+ * As it came, 0: null.  What no reservation can be called is refused, and more
+ * of them than there are numbers: each is for one.
+ */
 static Datum
-read_reservation_ids(FunctionCallInfo fcinfo, int arg)
+read_reservation_ids(FunctionCallInfo fcinfo, int arg, int most)
 {
 	BwProblem	problem;
 	Datum	   *items;
@@ -175,9 +180,14 @@ read_reservation_ids(FunctionCallInfo fcinfo, int arg)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("reservation_ids must not contain null")));
-		if (!bw_reservation_id_check(TextDatumGetCString(items[i]), &problem))
+		if (!bw_reservation_id_check("reservation_ids", TextDatumGetCString(items[i]), &problem))
 			bw_problem_raise(&problem);
 	}
+	if (count > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there are more reservation_ids than telephone_numbers"),
+				 errdetail("A reservation is for one telephone number.")));
 	return PG_GETARG_DATUM(arg);
 }
 
@@ -270,7 +280,6 @@ check_notification(Size len)
 Datum
 bw_fetch_order(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			role = GetUserId();
 	BwCallSpec	spec = {.class = BW_CLASS_HISTORY,.method = "GET"};
 	BwStoreScope scope;
@@ -280,8 +289,6 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 	const BwOutcome *outcome;
 	BwOrderReply *reply;
 	BwXmlProblem problem;
-	Datum		v[FETCH_COLUMNS];
-	bool		n[FETCH_COLUMNS];
 
 	bw_init_materialized_srf(fcinfo);
 	bw_store_enter(&scope);
@@ -302,26 +309,7 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 				 errdetail("%s.", problem.text)));
 	PG_TRY();
 	{
-		const BwReplyError *error = reply->errors.count > 0 ? &reply->errors.items[0] : NULL;
-
-		v[0] = bw_text_or_null(order->bandwidth_order_id, &n[0]);
-		v[1] = bw_text_or_null(reply->status, &n[1]);
-		v[2] = bw_text_or_null(reply->customer_order_id, &n[2]);
-		v[3] = bw_text_or_null(reply->name, &n[3]);
-		v[4] = bw_text_or_null(reply->site_id, &n[4]);
-		v[5] = bw_text_or_null(reply->peer_id, &n[5]);
-		v[6] = Int64GetDatum(reply->completed_quantity);
-		n[6] = reply->completed_quantity < 0;
-		v[7] = Int64GetDatum(reply->failed_quantity);
-		n[7] = reply->failed_quantity < 0;
-		v[8] = texts_or_null(&reply->completed, &n[8]);
-		v[9] = texts_or_null(&reply->failed, &n[9]);
-		v[10] = bw_text_or_null(error ? error->code : NULL, &n[10]);
-		v[11] = bw_text_or_null(error ? error->text : NULL, &n[11]);
-		v[12] = bw_text_or_null(reply->summary, &n[12]);
-		v[13] = bw_text_or_null(reply->created, &n[13]);
-		v[14] = bw_text_or_null(reply->completed_at, &n[14]);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
+		return_reply((ReturnSetInfo *) fcinfo->resultinfo, order, reply);
 	}
 	PG_FINALLY();
 	{
@@ -330,6 +318,33 @@ bw_fetch_order(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	bw_call_release(call);
 	return (Datum) 0;
+}
+
+static void
+return_reply(ReturnSetInfo *rsinfo, const BwOrderRow *order, const BwOrderReply *reply)
+{
+	const BwReplyError *error = reply->errors.count > 0 ? &reply->errors.items[0] : NULL;
+	Datum		v[FETCH_COLUMNS];
+	bool		n[FETCH_COLUMNS];
+
+	v[0] = bw_text_or_null(order->bandwidth_order_id, &n[0]);
+	v[1] = bw_text_or_null(reply->status, &n[1]);
+	v[2] = bw_text_or_null(reply->customer_order_id, &n[2]);
+	v[3] = bw_text_or_null(reply->name, &n[3]);
+	v[4] = bw_text_or_null(reply->site_id, &n[4]);
+	v[5] = bw_text_or_null(reply->peer_id, &n[5]);
+	v[6] = Int64GetDatum(reply->completed_quantity);
+	n[6] = reply->completed_quantity < 0;
+	v[7] = Int64GetDatum(reply->failed_quantity);
+	n[7] = reply->failed_quantity < 0;
+	v[8] = texts_or_null(&reply->completed, &n[8]);
+	v[9] = texts_or_null(&reply->failed, &n[9]);
+	v[10] = bw_text_or_null(error ? error->code : NULL, &n[10]);
+	v[11] = bw_text_or_null(error ? error->text : NULL, &n[11]);
+	v[12] = bw_text_or_null(reply->summary, &n[12]);
+	v[13] = bw_text_or_null(reply->created, &n[13]);
+	v[14] = bw_text_or_null(reply->completed_at, &n[14]);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, v, n);
 }
 
 static Datum

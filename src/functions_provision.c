@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -65,24 +66,29 @@ require_trigger(FunctionCallInfo fcinfo, const char *name)
 				 errmsg("function \"%s\" was not called by trigger manager", name)));
 }
 
+/*
+ * All events of the trigger, not only the one that fired it: what an INSERT has
+ * bought is written into the row by an UPDATE, which fires it as well.
+ */
 static void
 check_event(const TriggerData *trigger)
 {
 	TriggerEvent event = trigger->tg_event;
+	int16		type = trigger->tg_trigger->tgtype;
 
 	if (!TRIGGER_FIRED_AFTER(event))
 		refuse(trigger, "must be fired AFTER",
 			   "A BEFORE trigger fires also for rows that ON CONFLICT drops, and would buy for nobody; declare it AFTER INSERT.");
-	if (TRIGGER_FIRED_BY_DELETE(event) || TRIGGER_FIRED_BY_TRUNCATE(event))
+	if (TRIGGER_FOR_DELETE(type) || TRIGGER_FOR_TRUNCATE(type))
 		refuse(trigger, "must be fired by INSERT, or by UPDATE",
 			   "Call bw_disconnect() to give up a telephone number.");
-	if (TRIGGER_FIRED_FOR_STATEMENT(event) && TRIGGER_FIRED_BY_UPDATE(event))
+	if (TRIGGER_FIRED_FOR_STATEMENT(event) && TRIGGER_FOR_UPDATE(type))
 		refuse(trigger, "must be fired for each row by UPDATE",
 			   "Declare it FOR EACH ROW WHEN (NEW.phone_status = 'retry'), or the like.");
 	if (TRIGGER_FIRED_FOR_STATEMENT(event) && trigger->tg_newtable == NULL)
 		refuse(trigger, "needs the new rows",
 			   "Add REFERENCING NEW TABLE AS inserted, or declare it FOR EACH ROW.");
-	if (TRIGGER_FIRED_BY_UPDATE(event) && trigger->tg_trigger->tgqual == NULL)
+	if (TRIGGER_FOR_UPDATE(type) && trigger->tg_trigger->tgqual == NULL)
 		refuse(trigger, "needs a WHEN condition if it is fired by UPDATE",
 			   "Without one each UPDATE of a row would buy a telephone number; add WHEN (NEW.phone_status = 'retry'), or the like.");
 }

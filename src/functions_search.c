@@ -76,20 +76,7 @@ read_search_arguments(FunctionCallInfo fcinfo, BwSearch *search)
 	memset(search, 0, sizeof(BwSearch));
 	search->npanxx = bw_arg_text(fcinfo, 0);
 	search->quantity = PG_ARGISNULL(1) ? 20 : PG_GETARG_INT32(1);
-	search->area_code = bw_arg_text(fcinfo, 2);
-	search->npanxxx = bw_arg_text(fcinfo, 3);
-	search->rate_center = bw_arg_text(fcinfo, 4);
-	search->city = bw_arg_text(fcinfo, 5);
-	search->state = bw_arg_text(fcinfo, 6);
-	search->zip = bw_arg_text(fcinfo, 7);
-	search->lata = bw_arg_text(fcinfo, 8);
-	search->local_vanity = bw_arg_text(fcinfo, 9);
-	search->ends_in = bw_arg_flag(fcinfo, 10);
-	search->toll_free_vanity = bw_arg_text(fcinfo, 11);
-	search->toll_free_wildcard_pattern = bw_arg_text(fcinfo, 12);
-	search->lca = bw_arg_flag(fcinfo, 13);
-	search->order_by = bw_arg_text(fcinfo, 14);
-	search->protected_numbers = bw_arg_text(fcinfo, 15);
+	bw_arg_criteria(fcinfo, search);
 	search->detail = bw_arg_flag(fcinfo, 16) != 0;
 }
 

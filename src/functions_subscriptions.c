@@ -40,6 +40,10 @@ PG_FUNCTION_INFO_V1(bw_list_subscriptions);
 #define TYPE_MAX 60
 #define TYPE_CHARACTERS \
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+/* Chains of certificates are shorter. */
+#define PUBLIC_KEY_MAX 65536
+#define BASE64_CHARACTERS \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/= \t\r\n"
 
 static void need_worker(void);
 static BwAccount *account_of_owner(const char *server);
@@ -136,7 +140,7 @@ check_callback_url(const char *url)
 	if (memchr(authority, '@', strcspn(authority, "/?#")) != NULL)
 		refuse("a callback URL must not hold a user name or password",
 			   "The worker gives Bandwidth credentials of its own making, or callback_username and callback_password of the user mapping.");
-	if (strpbrk(url, "# \t\r\n\"") != NULL ||
+	if (strpbrk(url, "#\"") != NULL || !bw_is_visible_ascii(url) ||
 		!bw_http_split_url(url, &scheme, &host, &port, &path))
 		refuse(psprintf("invalid callback URL: \"%s\"", url),
 			   "A callback URL is like https://db.example.com/bandwidth.");
@@ -149,7 +153,8 @@ check_email(const char *email)
 	const char *at = strchr(email, '@');
 
 	if (at == NULL || at == email || at[1] == '\0' || strchr(at + 1, '@') != NULL ||
-		strlen(email) > EMAIL_MAX || strpbrk(email, " \t\r\n<>\",;") != NULL)
+		strlen(email) > EMAIL_MAX || strpbrk(email, "<>\",;") != NULL ||
+		!bw_is_visible_ascii(email))
 		refuse(psprintf("invalid email address: \"%s\"", email),
 			   "An address is like someone@example.com.");
 }
@@ -163,6 +168,17 @@ check_type(const char *name, const char *type)
 	if (len == 0 || len > TYPE_MAX || strspn(type, TYPE_CHARACTERS) != len)
 		refuse(psprintf("invalid %s: \"%s\"", name, type),
 			   "A type is a word like orders, disconnects or MESSAGING_LOST.");
+}
+
+/* Bandwidth says only after a while that it could not read it. */
+static void
+check_public_key(const char *key)
+{
+	size_t		len = strlen(key);
+
+	if (len == 0 || len > PUBLIC_KEY_MAX || strspn(key, BASE64_CHARACTERS) != len)
+		refuse("invalid public_key",
+			   "It is a certificate in PEM form, all of which is encoded in base64 once more.");
 }
 
 static void
@@ -183,6 +199,9 @@ check_subscription(const BwNewSubscription *s)
 		check_type("order_type", s->order_type);
 	if (s->event_type != NULL)
 		check_type("event_type", s->event_type);
+	if (s->public_key != NULL)
+		check_public_key(s->public_key);
+	bw_check_bandwidth_id(s->bandwidth_order_id);
 	if (s->pinned && s->url == NULL)
 		refuse("only a subscription with a url can pin a certificate", "Leave out pin, or give a url.");
 	if (s->pinned && s->public_key != NULL)

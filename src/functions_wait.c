@@ -38,7 +38,7 @@ PG_FUNCTION_INFO_V1(bw_order_and_wait);
 
 static void wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 							BwOrderStatus *statuses);
-static bool read_statuses(const int64 *ids, int count, Oid role,
+static bool read_statuses(MemoryContext lap, const int64 *ids, int count, Oid role,
 						  BwOrderStatus *statuses);
 
 Datum
@@ -126,11 +126,15 @@ wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 	((int64) timeout->day + (int64) timeout->month * 30) * 86400000;
 	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													  Max(Min(timeout_ms, TIMEOUT_MAX_MS), 0));
+	MemoryContext lap = AllocSetContextCreate(CurrentMemoryContext, "bandwidth wait",
+											  ALLOCSET_SMALL_SIZES);
 
+	for (int i = 0; i < count; i++)
+		statuses[i] = BW_ORDER_QUEUED;
 	bw_registry_wait_begin();
 	PG_TRY();
 	{
-		while (!read_statuses(ids, count, role, statuses))
+		while (!read_statuses(lap, ids, count, role, statuses))
 		{
 			long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 															   give_up);
@@ -149,20 +153,29 @@ wait_for_orders(const int64 *ids, int count, const Interval *timeout,
 		bw_registry_wait_end();
 	}
 	PG_END_TRY();
+	MemoryContextDelete(lap);
 }
 
-/* Are all of them final? */
+/*
+ * Are all of them final?  Those that were are not looked at again.  A wait may
+ * have laps for days: what one reads goes with it.
+ */
 static bool
-read_statuses(const int64 *ids, int count, Oid role, BwOrderStatus *statuses)
+read_statuses(MemoryContext lap, const int64 *ids, int count, Oid role,
+			  BwOrderStatus *statuses)
 {
+	MemoryContext old = MemoryContextSwitchTo(lap);
 	BwStoreScope scope;
 	bool		all_final = true;
 
 	bw_store_enter(&scope);
 	for (int i = 0; i < count; i++)
 	{
-		BwOrderRow *order = bw_store_order(ids[i], role);
+		BwOrderRow *order;
 
+		if (bw_order_is_final(statuses[i]))
+			continue;
+		order = bw_store_order(ids[i], role);
 		statuses[i] = order->status;
 		if (bw_order_is_final(order->status))
 			continue;
@@ -175,5 +188,7 @@ read_statuses(const int64 *ids, int count, Oid role, BwOrderStatus *statuses)
 					 errhint("COMMIT first, then call bw_wait().")));
 	}
 	bw_store_leave(&scope);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(lap);
 	return all_final;
 }

@@ -16,8 +16,8 @@
 
 #include "echo.h"
 #include "inquiry.h"
+#include "numbers.h"
 #include "registry.h"
-#include "request.h"
 
 /* Rows per page of the list; only a few orders carry one CustomerOrderId ... */
 #define LIST_PAGE_SIZE "100"
@@ -65,12 +65,11 @@ static void free_replies(void *arg);
 static BwFound *add_found(BwTask *task, const char *id, bool bound);
 static char *first_list_query(const BwRequestRow *request);
 static bool choose_question(BwInquiry *inquiry);
-static int	doubtful_number(const BwInquiry *inquiry);
-static bool is_under_way(const BwInquiry *inquiry);
+static int	doubtful_number(BwInquiry *inquiry);
+static bool is_under_way(BwFound **found, int count);
 static bool is_taken(const BwInquiry *inquiry, const BwOrderReply *reply,
 					 const char *digits);
 static bool may_be_taken(BwOrderKind kind, const char *code);
-static bool texts_have(const BwTexts *texts, const char *digits);
 static void ask(BwWork *work, BwTask *task);
 static void take_list(BwTask *task);
 static bool take_list_row(BwTask *task, const BwRow *row);
@@ -78,6 +77,7 @@ static bool is_unknown_order(const BwOutcome *outcome);
 static void take_order(BwTask *task);
 static char *difference(BwTask *task, const BwOrderReply *reply);
 static void take_number(BwTask *task);
+static BwFound **matching(BwInquiry *inquiry, int *count);
 static bool matches(const BwInquiry *inquiry, const BwFound *found);
 static bool same_numbers(const BwInquiry *inquiry, const BwTexts *requested);
 
@@ -239,23 +239,30 @@ choose_question(BwInquiry *inquiry)
  * refused: maybe the first did.  -1 when there is none, or none left.
  */
 static int
-doubtful_number(const BwInquiry *inquiry)
+doubtful_number(BwInquiry *inquiry)
 {
-	if (inquiry->request.attempts < 2 || is_under_way(inquiry))
+	int			count;
+	BwFound   **found = matching(inquiry, &count);
+	BwNumberSet *completed = palloc(sizeof(BwNumberSet) * Max(count, 1));
+
+	if (inquiry->request.attempts < 2 || is_under_way(found, count))
 		return -1;
+	for (int i = 0; i < count; i++)
+	{
+		const BwTexts *list = &found[i]->reply->completed;
+
+		(void) bw_numbers_read(&completed[i], list, palloc(bw_numbers_size(list)));
+	}
 	for (int n = 0; n < inquiry->number_count; n++)
 	{
+		const char *digits = inquiry->numbers[n];
 		bool		taken = inquiry->request.refused_code != NULL;
 		bool		ours = inquiry->number_done[n];
 
-		for (int i = 0; i < inquiry->found_count && !ours; i++)
+		for (int i = 0; i < count && !ours; i++)
 		{
-			const BwOrderReply *reply = inquiry->found[i].reply;
-
-			if (reply == NULL || !matches(inquiry, &inquiry->found[i]))
-				continue;
-			taken = taken || is_taken(inquiry, reply, inquiry->numbers[n]);
-			ours = texts_have(&reply->completed, inquiry->numbers[n]);
+			taken = taken || is_taken(inquiry, found[i]->reply, digits);
+			ours = bw_numbers_have(&completed[i], digits);
 		}
 		if (taken && !ours)
 			return n;
@@ -265,16 +272,14 @@ doubtful_number(const BwInquiry *inquiry)
 
 /* Then its end comes first, and may leave nothing to ask. */
 static bool
-is_under_way(const BwInquiry *inquiry)
+is_under_way(BwFound **found, int count)
 {
-	for (int i = 0; i < inquiry->found_count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		const BwOrderReply *reply = inquiry->found[i].reply;
 		BwOrderStatus status;
 
-		if (reply != NULL && matches(inquiry, &inquiry->found[i]) &&
-			(!bw_order_status_from_bandwidth(reply->status, &status) ||
-			 !bw_order_is_final(status)))
+		if (!bw_order_status_from_bandwidth(found[i]->reply->status, &status) ||
+			!bw_order_is_final(status))
 			return true;
 	}
 	return false;
@@ -289,7 +294,7 @@ is_taken(const BwInquiry *inquiry, const BwOrderReply *reply, const char *digits
 		const BwReplyError *error = &reply->errors.items[i];
 
 		if (may_be_taken(inquiry->kind, error->code) &&
-			(error->numbers.count == 0 || texts_have(&error->numbers, digits)))
+			(error->numbers.count == 0 || bw_numbers_list_has(&error->numbers, digits)))
 			return true;
 	}
 	return false;
@@ -302,21 +307,6 @@ may_be_taken(BwOrderKind kind, const char *code)
 
 	return class == BW_ERROR_NUMBER_TAKEN ||
 		(kind == BW_KIND_DISCONNECT && class == BW_ERROR_NUMBER_INVALID);
-}
-
-static bool
-texts_have(const BwTexts *texts, const char *digits)
-{
-	for (int i = 0; i < texts->count; i++)
-	{
-		BwNumber	number;
-		BwProblem	problem;
-
-		if (bw_number_parse(texts->items[i], &number, &problem) &&
-			strcmp(number.digits, digits) == 0)
-			return true;
-	}
-	return false;
 }
 
 static void
@@ -549,7 +539,12 @@ bw_inquiry_found_nothing(const BwTask *task)
 BwFound **
 bw_inquiry_matches(const BwTask *task, int *count)
 {
-	BwInquiry  *inquiry = task->detail;
+	return matching(task->detail, count);
+}
+
+static BwFound **
+matching(BwInquiry *inquiry, int *count)
+{
 	BwFound   **found = palloc(sizeof(BwFound *) * FOUND_MAX);
 
 	*count = 0;
@@ -599,31 +594,17 @@ matches(const BwInquiry *inquiry, const BwFound *found)
 	return reply->requested.count == 0 || same_numbers(inquiry, &reply->requested);
 }
 
-static int
-compare_numbers(const void *a, const void *b)
-{
-	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
-}
-
 static bool
 same_numbers(const BwInquiry *inquiry, const BwTexts *requested)
 {
-	BwNumber   *theirs = palloc0(sizeof(BwNumber) * requested->count);
-	bool		same = requested->count == inquiry->number_count;
-	BwProblem	problem;
+	BwNumberSet theirs;
+	bool		same;
 
-	for (int i = 0; i < requested->count && same; i++)
-		same = bw_number_parse(requested->items[i], &theirs[i], &problem);
-	if (same)
-		qsort(theirs, requested->count, sizeof(BwNumber), compare_numbers);
+	if (requested->count != inquiry->number_count)
+		return false;
+	same = bw_numbers_read(&theirs, requested, palloc(bw_numbers_size(requested)));
 	for (int i = 0; i < inquiry->number_count && same; i++)
-	{
-		BwNumber	key = {{0}};
-
-		strlcpy(key.digits, inquiry->numbers[i], sizeof(key.digits));
-		same = bsearch(&key, theirs, requested->count, sizeof(BwNumber),
-					   compare_numbers) != NULL;
-	}
-	pfree(theirs);
+		same = bw_numbers_have(&theirs, inquiry->numbers[i]);
+	pfree(theirs.items);
 	return same;
 }

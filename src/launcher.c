@@ -220,20 +220,10 @@ static bool
 start_worker(Oid database)
 {
 	static bool warned = false;
-	BackgroundWorker worker = {0};
 
 	if (!bw_registry_worker_reserve(database))
 		return false;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "bandwidth", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "bw_worker_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "bandwidth worker for database %u", database);
-	strlcpy(worker.bgw_type, "bandwidth worker", BGW_MAXLEN);
-	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+	if (bw_background_start("worker", "bw_worker_main", database, NULL))
 	{
 		warned = false;
 		return true;

@@ -18,6 +18,7 @@
 #include "registry.h"
 #include "store.h"
 #include "store_orders.h"
+#include "xml.h"
 
 static void begin(BwNewOrder *order, const BwServer *server,
 				  const BwOrderOptions *options, const BwProvision *for_row);
@@ -25,6 +26,7 @@ static void insert(const BwNewOrder *order, BwPlaced *placed);
 static bool make_way(const BwNewOrder *order);
 static Datum number_array(const BwNumber *numbers, int count);
 static void check_key(const char *key);
+static void check_text(const char *name, const char *value);
 static void check_search(const BwSearchOrder *wanted);
 static void check_disconnect(const BwServer *server, int count);
 static void hold_back(BwNewOrder *order, const BwServer *server);
@@ -127,7 +129,7 @@ begin(BwNewOrder *order, const BwServer *server, const BwOrderOptions *options,
 	order->site_id = options->site_id;
 	order->peer_id = options->peer_id;
 	order->name = options->name;
-	(void) bw_to_utf8(order->name); /* an error now, not when it is sent */
+	check_text("order name", order->name);
 	order->customer_order_id = options->customer_order_id;
 	order->partial_allowed = options->partial_allowed;
 	order->back_order_requested = options->back_order_requested;
@@ -193,6 +195,18 @@ check_key(const char *key)
 		bw_problem_raise(&problem);
 }
 
+/* What cannot be sent is an error now: later it would wait for ever. */
+static void
+check_text(const char *name, const char *value)
+{
+	if (value == NULL || bw_xml_is_text(bw_to_utf8(value)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s holds a character that cannot be sent", name),
+			 errdetail("Orders are sent as XML, which has neither control characters nor U+FFFE and U+FFFF.")));
+}
+
 static Datum
 number_array(const BwNumber *numbers, int count)
 {
@@ -207,14 +221,14 @@ static void
 check_search(const BwSearchOrder *wanted)
 {
 	const BwSearch *search = &wanted->criteria.search;
-	BwSearch	sent = *search;
 	BwProblem	problem;
 
 	if (!bw_order_search_check(search, &wanted->options, wanted->direct,
 							   wanted->has_max_tier ? &wanted->criteria.max_tier : NULL,
 							   &problem))
 		bw_problem_raise(&problem);
-	bw_criteria_to_utf8(&sent); /* an error now, not when it is sent */
+	check_text("rate_center", search->rate_center);
+	check_text("city", search->city);
 	bw_check_guards(wanted->server, &wanted->options, search->quantity);
 }
 
@@ -225,7 +239,7 @@ check_disconnect(const BwServer *server, int count)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("disconnecting is not allowed for server \"%s\"", server->name),
-				 errhint("Its owner can run ALTER SERVER ... OPTIONS (ADD allow_disconnect 'true').")));
+				 errhint("Its owner can set the server option \"allow_disconnect\" to true.")));
 	if (server->ordering == BW_ORDERING_OFF)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -17,8 +17,10 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -26,6 +28,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "order.h"
 #include "provision_rule.h"
 
 typedef enum Kind
@@ -75,8 +78,12 @@ static const Property properties[] = {
 	{"tag", KIND_JSON, offsetof(BwSearchOrder, tag)},
 };
 
+static const char column_suffix[] = "_column";
+
 static void read_argument(BwProvisionRule *rule, Relation target,
 						  const char *name, const char *value);
+static void check_repetition(const Trigger *trigger, int n);
+static bool is_column_of(const char *name, const char *other);
 static bool read_outcome_column(BwProvisionRule *rule, Relation target,
 								const char *name, const char *value);
 static void read_number_format(BwProvisionRule *rule, const char *value);
@@ -89,6 +96,12 @@ static bool has_primary_key(Oid relation);
 static void read_key(BwProvisionRule *rule, Relation target);
 static void check_outcome_column(const BwProvisionRule *rule, Relation target,
 								 const char *argument, AttrNumber column);
+static void check_outcome_values(const BwProvisionRule *rule, Relation target);
+static void check_value(Relation target, const char *argument, AttrNumber column,
+						const char *value);
+static bool takes_value(Oid type, int32 typmod, const char *value);
+static void refuse_column(Relation target, const char *argument, AttrNumber column,
+						  const char *why);
 static void check_rights(const BwProvisionRule *rule);
 static void require(const BwProvisionRule *rule, AttrNumber column, AclMode right);
 
@@ -118,16 +131,51 @@ bw_provision_rule(const Trigger *trigger, Relation source)
 				 errhint("For example: EXECUTE FUNCTION bw_provision('number_column', 'phone', 'zip_column', 'postcode').")));
 	rule->inputs = palloc0(sizeof(BwProvisionInput) * Max(trigger->tgnargs / 2, 1));
 	for (int i = 0; i + 1 < trigger->tgnargs; i += 2)
+	{
 		read_argument(rule, target, trigger->tgargs[i], trigger->tgargs[i + 1]);
+		check_repetition(trigger, i);
+	}
 	if (rule->number_column == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("bw_provision() needs the argument \"number_column\""),
 				 errhint("It names the column of table \"%s\" that gets the telephone number.",
 						 RelationGetRelationName(source))));
+	check_outcome_values(rule, target);
 	check_rights(rule);
 	table_close(target, NoLock);
 	return rule;
+}
+
+/* Two values for one thing: either might be meant, and each would buy. */
+static void
+check_repetition(const Trigger *trigger, int n)
+{
+	const char *name = trigger->tgargs[n];
+
+	for (int i = 0; i < n; i += 2)
+	{
+		const char *other = trigger->tgargs[i];
+
+		if (strcmp(name, other) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" of bw_provision() is given twice", name)));
+		if (is_column_of(name, other) || is_column_of(other, name))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("arguments \"%s\" and \"%s\" of bw_provision() exclude each other",
+							other, name)));
+	}
+}
+
+/* Is it X_column, where the other one is X? */
+static bool
+is_column_of(const char *name, const char *other)
+{
+	size_t		len = strlen(other);
+
+	return strncmp(name, other, len) == 0 && strcmp(name + len, column_suffix) == 0;
 }
 
 static void
@@ -180,17 +228,16 @@ read_number_format(BwProvisionRule *rule, const char *value)
 static void
 add_input(BwProvisionRule *rule, const char *name, const char *value)
 {
-	static const char suffix[] = "_column";
 	size_t		len = strlen(name);
 	BwProvisionInput *input = &rule->inputs[rule->input_count];
 
 	input->property = find_property(name, len);
 	if (input->property != NULL)
 		input->constant = value;
-	else if (len > strlen(suffix) &&
-			 strcmp(name + len - strlen(suffix), suffix) == 0)
+	else if (len > strlen(column_suffix) &&
+			 strcmp(name + len - strlen(column_suffix), column_suffix) == 0)
 	{
-		input->property = find_property(name, len - strlen(suffix));
+		input->property = find_property(name, len - strlen(column_suffix));
 		if (input->property != NULL)
 			input->column = find_column(rule->source, name, value);
 	}
@@ -312,12 +359,91 @@ check_outcome_column(const BwProvisionRule *rule, Relation target,
 		if (rule->target_key[i] == column)
 			why = "It is part of the primary key.";
 	if (why != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("column \"%s\" of table \"%s\" cannot be written by bw_provision()",
-						NameStr(attribute->attname), RelationGetRelationName(target)),
-				 errdetail_internal("%s", why),
-				 errhint("Name another column in argument \"%s\".", argument)));
+		refuse_column(target, argument, column, why);
+}
+
+/* What is bought and does not fit into its column was bought for nobody. */
+static void
+check_outcome_values(const BwProvisionRule *rule, Relation target)
+{
+	static const BwOrderStatus ends[] = {
+		BW_ORDER_COMPLETE, BW_ORDER_FAILED, BW_ORDER_REJECTED, BW_ORDER_CANCELLED
+	};
+
+	if (rule->status_column == rule->number_column)
+		refuse_column(target, "status_column", rule->status_column,
+					  "Argument \"number_column\" names it, too.");
+	if (rule->error_column != InvalidAttrNumber &&
+		(rule->error_column == rule->number_column ||
+		 rule->error_column == rule->status_column))
+		refuse_column(target, "error_column", rule->error_column,
+					  "Another argument names it, too.");
+	check_value(target, "number_column", rule->number_column,
+				rule->e164 ? "+19999999999" : "9999999999");
+	if (rule->status_column != InvalidAttrNumber)
+		for (int i = 0; i < (int) lengthof(ends); i++)
+			check_value(target, "status_column", rule->status_column,
+						bw_order_status_name(ends[i]));
+	if (rule->error_column == InvalidAttrNumber)
+		return;
+	check_value(target, "error_column", rule->error_column, "5005: taken");
+	if (TupleDescAttr(RelationGetDescr(target), rule->error_column - 1)->attnotnull)
+		refuse_column(target, "error_column", rule->error_column,
+					  "It is NOT NULL, and gets null where there was no error.");
+}
+
+static void
+check_value(Relation target, const char *argument, AttrNumber column, const char *value)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(target), column - 1);
+	int32		typmod = attribute->atttypmod;
+	Oid			type = getBaseTypeAndTypmod(attribute->atttypid, &typmod);
+
+	if (!takes_value(type, typmod, value))
+		refuse_column(target, argument, column,
+					  psprintf("Its type %s does not take \"%s\".",
+							   format_type_with_typemod(type, typmod), value));
+}
+
+/* Of types that are not PostgreSQL's own, only enums are asked. */
+static bool
+takes_value(Oid type, int32 typmod, const char *value)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	volatile bool takes = true;
+	Oid			input;
+	Oid			param;
+
+	if (type == TEXTOID || (type >= FirstNormalObjectId && !type_is_enum(type)))
+		return true;
+	getTypeInputInfo(type, &input, &param);
+	PG_TRY();
+	{
+		(void) OidInputFunctionCall(input, unconstify(char *, value), param, typmod);
+	}
+	PG_CATCH();
+	{
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		FlushErrorState();
+		takes = false;
+	}
+	PG_END_TRY();
+	return takes;
+}
+
+static void
+refuse_column(Relation target, const char *argument, AttrNumber column,
+			  const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("column \"%s\" of table \"%s\" cannot be written by bw_provision()",
+					NameStr(TupleDescAttr(RelationGetDescr(target), column - 1)->attname),
+					RelationGetRelationName(target)),
+			 errdetail_internal("%s", why),
+			 errhint("Name another column in argument \"%s\".", argument)));
 }
 
 /* The outcome is written as the role that ordered, with its rights. */

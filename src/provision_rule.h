@@ -52,8 +52,8 @@ typedef struct BwProvisionRule
 
 /*
  * The rule of a trigger that "source" has.  Raises what is wrong with it: an
- * argument that is unknown, a column that does not exist or cannot be written,
- * a missing primary key, a right that the current role lacks.
+ * argument that is unknown or repeated, a column that does not exist or cannot
+ * hold the outcome, a missing primary key, a right that the current role lacks.
  */
 extern BwProvisionRule *bw_provision_rule(const Trigger *trigger, Relation source);
 

@@ -304,24 +304,14 @@ static void
 start_process(BwWork *work)
 {
 	static bool warned = false;
-	BackgroundWorker worker = {0};
 	MemoryContext old = MemoryContextSwitchTo(work->cxt);
 	bool		started;
 
 	if (work->provisioner != NULL)
 		pfree(work->provisioner);
 	work->provisioner = NULL;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "bandwidth", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "bw_provisioner_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "bandwidth provisioner for database %u",
-			 MyDatabaseId);
-	strlcpy(worker.bgw_type, "bandwidth provisioner", BGW_MAXLEN);
-	started = RegisterDynamicBackgroundWorker(&worker, &work->provisioner);
+	started = bw_background_start("provisioner", "bw_provisioner_main", MyDatabaseId,
+								  &work->provisioner);
 	MemoryContextSwitchTo(old);
 	if (!started && !warned)
 		ereport(WARNING,

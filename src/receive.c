@@ -23,8 +23,8 @@
 #include "utils/timestamp.h"
 
 #include "encoding.h"
+#include "numbers.h"
 #include "receive.h"
-#include "request.h"
 #include "settle.h"
 #include "store_notifications.h"
 #include "store_requests.h"
@@ -54,11 +54,11 @@ typedef struct Batch
 } Batch;
 
 /* A callback that is a reason to ask. */
-typedef struct BwDoubt
+typedef struct Reason
 {
 	int64		request_id;
 	const char *order_id;		/* may be the request's; NULL: nothing new */
-} BwDoubt;
+} Reason;
 
 static void store_and_apply(BwWork *work, void *arg);
 static void describe(Batch *batch);
@@ -68,6 +68,9 @@ static void take_inbox_one_by_one(BwWork *work, int count);
 static void apply_inbox(BwWork *work, void *arg);
 static void postpone(BwWork *work, void *arg);
 static void apply(BwWork *work, Batch *batch);
+static BwRequestRow *match(Batch *batch, int *matches, int *count);
+static BwMember *lock_members(const BwRequestRow *requests, int request_count,
+							  int *count);
 static void decode(Batch *batch, int i);
 static void check_caller(const BwWork *work, BwIncoming *item,
 						 const BwNotification *notification);
@@ -80,6 +83,7 @@ static bool is_believed(const List *believed, const BwRequestRow *request);
 static bool lists_exactly(const BwNotification *notification,
 						  const BwMember *members, int member_count);
 static void believe(BwWork *work, Batch *batch, const List *believed);
+static void ask(Batch *batch, const List *doubted);
 static void orphan(BwIncoming *item);
 static void keep_only(BwWork *work, Batch *batch);
 static void keep_one_by_one(BwWork *work, Batch *batch);
@@ -298,65 +302,68 @@ apply_inbox(BwWork *work, void *arg)
 static void
 apply(BwWork *work, Batch *batch)
 {
-	const char **order_ids = palloc0(sizeof(char *) * batch->count);
-	const char **customer_ids = palloc0(sizeof(char *) * batch->count);
 	int		   *matches = palloc(sizeof(int) * batch->count);
-	BwRequestRow *requests;
-	BwMember   *members;
-	int64	   *request_ids;
 	int			request_count;
 	int			member_count;
+	BwRequestRow *requests;
+	BwMember   *members;
 	List	   *believed = NIL;
 	List	   *doubted = NIL;
 
 	for (int i = 0; i < batch->count; i++)
-	{
 		decode(batch, i);
-		order_ids[i] = batch->items[i].bandwidth_order_id;
-		customer_ids[i] = batch->items[i].customer_order_id;
-	}
-	requests = bw_store_match_requests(order_ids, customer_ids, batch->count,
-									   &request_count, matches);
-	request_ids = palloc(sizeof(int64) * Max(request_count, 1));
-	for (int i = 0; i < request_count; i++)
-		request_ids[i] = requests[i].id;
-	members = bw_store_lock_members(request_ids, request_count, &member_count);
+	requests = match(batch, matches, &request_count);
+	members = lock_members(requests, request_count, &member_count);
 	for (int i = 0; i < batch->count; i++)
 	{
 		BwIncoming *item = &batch->items[i];
-		const BwRequestRow *match = matches[i] < 0 ? NULL : &requests[matches[i]];
+		const BwRequestRow *request = matches[i] < 0 ? NULL : &requests[matches[i]];
 
 		if (batch->notifications[i] == NULL)
 			continue;
 		check_caller(work, item, batch->notifications[i]);
-		if (match == NULL || !speaks_for(work, item, match))
+		if (request == NULL || !speaks_for(work, item, request))
 			orphan(item);
 		else
 		{
 			int			part;
-			const BwMember *its = bw_members_of(members, member_count, match->id, &part);
+			const BwMember *its = bw_members_of(members, member_count, request->id, &part);
 
-			apply_one(batch, i, match, its, part, &believed, &doubted);
+			apply_one(batch, i, request, its, part, &believed, &doubted);
 		}
 	}
 	if (believed != NIL)
 		believe(work, batch, believed);
 	if (doubted != NIL)
-	{
-		ListCell   *lc;
-		TimestampTz now = GetCurrentTimestamp();
-
-		foreach(lc, doubted)
-		{
-			BwDoubt    *doubt = lfirst(lc);
-
-			bw_store_ask_now(doubt->request_id, doubt->order_id, now);
-		}
-		batch->ask = true;
-	}
+		ask(batch, doubted);
 	for (int i = 0; i < batch->count; i++)
 		if (batch->items[i].later)
 			batch->next_due = Min(batch->next_due, batch->items[i].due_at);
+}
+
+/* The requests that they are about; "matches" has an index of each, -1: none. */
+static BwRequestRow *
+match(Batch *batch, int *matches, int *count)
+{
+	const char **order_ids = palloc(sizeof(char *) * batch->count);
+	const char **customer_ids = palloc(sizeof(char *) * batch->count);
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		order_ids[i] = batch->items[i].bandwidth_order_id;
+		customer_ids[i] = batch->items[i].customer_order_id;
+	}
+	return bw_store_match_requests(order_ids, customer_ids, batch->count, count, matches);
+}
+
+static BwMember *
+lock_members(const BwRequestRow *requests, int request_count, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(request_count, 1));
+
+	for (int i = 0; i < request_count; i++)
+		ids[i] = requests[i].id;
+	return bw_store_lock_members(ids, request_count, count);
 }
 
 /* What cannot be recorded now stays in the inbox. */
@@ -386,6 +393,21 @@ believe(BwWork *work, Batch *batch, const List *believed)
 		}
 	}
 	work->callbacks_come = true;
+}
+
+static void
+ask(Batch *batch, const List *doubted)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *lc;
+
+	foreach(lc, doubted)
+	{
+		const Reason *reason = lfirst(lc);
+
+		bw_store_ask_now(reason->request_id, reason->order_id, now);
+	}
+	batch->ask = true;
 }
 
 /* Read a body; a malformed one is kept with a note and has no other effect. */
@@ -464,12 +486,12 @@ apply_one(Batch *batch, int i, const BwRequestRow *request,
 		status != BW_ORDER_COMPLETE || notification->order_id == NULL ||
 		!lists_exactly(notification, members, member_count))
 	{
-		BwDoubt    *doubt = palloc(sizeof(BwDoubt));
+		Reason	   *reason = palloc(sizeof(Reason));
 
-		doubt->request_id = request->id;
-		doubt->order_id = request->bandwidth_order_id == NULL
+		reason->request_id = request->id;
+		reason->order_id = request->bandwidth_order_id == NULL
 			? notification->order_id : NULL;
-		*doubted = lappend(*doubted, doubt);
+		*doubted = lappend(*doubted, reason);
 		item->outcome = "confirming";
 		return;
 	}
@@ -500,37 +522,25 @@ is_believed(const List *believed, const BwRequestRow *request)
 	return false;
 }
 
-static int
-compare_numbers(const void *a, const void *b)
-{
-	return strcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits);
-}
-
 /* Is what is listed the same set as what the request's orders asked for? */
 static bool
 lists_exactly(const BwNotification *notification,
 			  const BwMember *members, int member_count)
 {
-	int			listed = notification->numbers.count;
-	BwNumber   *theirs = palloc0(sizeof(BwNumber) * Max(listed, 1));
-	BwProblem	problem;
+	const BwTexts *listed = &notification->numbers;
+	BwNumberSet theirs;
 	int			asked = 0;
 
-	for (int i = 0; i < listed; i++)
-		if (!bw_number_parse(notification->numbers.items[i], &theirs[i], &problem))
-			return false;
-	qsort(theirs, listed, sizeof(BwNumber), compare_numbers);
+	if (!bw_numbers_read(&theirs, listed, palloc(bw_numbers_size(listed))))
+		return false;
 	for (int m = 0; m < member_count; m++)
 		for (int i = 0; i < members[m].number_count; i++)
 		{
-			BwNumber	key = {{0}};
-
-			strlcpy(key.digits, members[m].numbers[i], sizeof(key.digits));
-			if (bsearch(&key, theirs, listed, sizeof(BwNumber), compare_numbers) == NULL)
+			if (!bw_numbers_have(&theirs, members[m].numbers[i]))
 				return false;
 			asked++;
 		}
-	return asked > 0 && asked == listed;
+	return asked > 0 && asked == theirs.count;
 }
 
 /* Nobody's yet: the reply to its POST may still be on the way. */

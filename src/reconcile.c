@@ -74,6 +74,7 @@ typedef struct Making
 	const BwRequestRow *request;
 	bool		look_up;
 	bool		count_numbers;	/* under the limit per day, once more */
+	const BwServer *server;		/* that allows to send it again */
 	const BwRequestRow *const *requests;	/* for a list */
 	int			count;
 	BwTask	   *task;
@@ -388,8 +389,8 @@ take_request(BwWork *work, Lap *lap, const BwRequestRow *request,
 static void
 resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 {
-	Making		making = {.request = request};
 	const BwServer *server = bw_config_server_if_exists(request->server);
+	Making		making = {.request = request,.server = server};
 	bool		disconnect = strcmp(request->kind, "disconnect") == 0;
 	BwEndpointClass class = disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER;
 	TimestampTz retry_at;
@@ -420,7 +421,7 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 		put_off(lap, request);
 }
 
-/* No task: it is paused, or somebody has locked one of its orders. */
+/* No task: it is paused, altered, or somebody has locked one of its orders. */
 static void
 make_resend(BwWork *work, void *arg)
 {
@@ -428,7 +429,8 @@ make_resend(BwWork *work, void *arg)
 	const BwRequestRow *request = making->request;
 	int			locked = request->member_count;
 
-	if (bw_guards_paused(request->server, request->ordered_by))
+	if (bw_guards_paused(request->server, request->ordered_by) ||
+		!bw_config_server_is_current(making->server))
 		return;
 	if (making->count_numbers)
 		(void) bw_store_lock_members(&request->id, 1, &locked);
@@ -678,54 +680,45 @@ static void
 record(BwWork *work, void *arg)
 {
 	Recording  *recording = arg;
-	int64	   *ids = palloc(sizeof(int64) * recording->count);
-	BwSettlement *items = palloc0(sizeof(BwSettlement) * recording->count);
-	BwRequestRow *requests;
-	int			request_count;
+	BwSettlement *items = palloc(sizeof(BwSettlement) * recording->count);
+	BwRequestRow **requests = bw_task_requests(recording->tasks, recording->count);
 	int			n = 0;
 
 	for (int i = 0; i < recording->count; i++)
-		ids[i] = recording->tasks[i]->id;
-	requests = bw_store_requests(ids, recording->count, &request_count);
-	for (int i = 0; i < recording->count; i++)
 	{
 		BwTask	   *task = recording->tasks[i];
+		BwSettlement *item = &items[n];
 
-		for (int j = 0; j < request_count; j++)
+		/* It may have been settled by a callback meanwhile. */
+		if (requests[i] == NULL || requests[i]->step == NULL)
+			continue;
+		if (bw_inquiry_is_outdated(task, requests[i]))
 		{
-			BwSettlement *item = &items[n];
-
-			/* It may have been settled by a callback meanwhile. */
-			if (requests[j].id != task->id || requests[j].step == NULL)
-				continue;
-			if (bw_inquiry_is_outdated(task, &requests[j]))
-			{
-				keep_candidates(task);
-				continue;
-			}
-			memset(item, 0, sizeof(BwSettlement));
-			item->request = &requests[j];
-			item->source = task->source;
-			if (!bw_inquiry_is_complete(task))
-				recording->next_due = Min(recording->next_due,
-										  keep_progress(task, &requests[j]));
-			if (!conclude(work, task, item))
-				continue;
-			if (!may_end(item))
-			{
-				recording->next_due = Min(recording->next_due, ask_anew(&requests[j]));
-				continue;
-			}
-			if (is_to_be_split(item))
-			{
-				bw_split_copy(&requests[j]);
-				recording->next_due = GetCurrentTimestamp();
-				continue;
-			}
-			if (!bw_order_is_final(item->status))
-				recording->next_due = Min(recording->next_due, item->due_at);
-			n++;
+			keep_candidates(task);
+			continue;
 		}
+		memset(item, 0, sizeof(BwSettlement));
+		item->request = requests[i];
+		item->source = task->source;
+		if (!bw_inquiry_is_complete(task))
+			recording->next_due = Min(recording->next_due,
+									  keep_progress(task, requests[i]));
+		if (!conclude(work, task, item))
+			continue;
+		if (!may_end(item))
+		{
+			recording->next_due = Min(recording->next_due, ask_anew(requests[i]));
+			continue;
+		}
+		if (is_to_be_split(item))
+		{
+			bw_split_copy(requests[i]);
+			recording->next_due = GetCurrentTimestamp();
+			continue;
+		}
+		if (!bw_order_is_final(item->status))
+			recording->next_due = Min(recording->next_due, item->due_at);
+		n++;
 	}
 	recording->moved = bw_settle(items, n);
 }

@@ -421,11 +421,19 @@ refuse_format(Argument argument, const char *value, BwProblem *problem)
 static bool
 check_quantity(int quantity, BwProblem *problem)
 {
+	char		digits[16];
+
 	if (quantity >= 1 && quantity <= BW_QUANTITY_MAX)
 		return true;
-	return refuse(problem, BW_PROBLEM_INVALID_PARAMETER,
-				  "A quantity is between 1 and 5000.", NULL,
-				  "quantity %d is out of range", quantity);
+	refuse(problem, BW_PROBLEM_INVALID_PARAMETER,
+		   "A quantity is between 1 and 5000.", NULL,
+		   "quantity %d is out of range", quantity);
+	/* bw_search() takes it first, bw_order_search() the quantity. */
+	snprintf(digits, sizeof(digits), "%d", quantity);
+	if (is_npanxx(digits))
+		snprintf(problem->hint, sizeof(problem->hint),
+				 "Use npanxx => '%s'.", digits);
+	return false;
 }
 
 /*
@@ -654,15 +662,22 @@ check_place(const BwOrderOptions *options, BwProblem *problem)
 					  "Use site_id, or set the option \"site_id\" of the "
 					  "server.",
 					  "an order needs a site");
-	if (!is_id(options->site_id))
-		return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER,
-							"site_id", options->site_id,
-							"The id of a site is a positive integer.");
+	if (!bw_site_id_check(options->site_id, problem))
+		return false;
 	if (options->peer_id != NULL && !is_id(options->peer_id))
 		return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER,
 							"peer_id", options->peer_id,
 							"The id of a SIP peer is a positive integer.");
 	return true;
+}
+
+bool
+bw_site_id_check(const char *id, BwProblem *problem)
+{
+	if (is_id(id))
+		return true;
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, "site_id", id,
+						"The id of a site is a positive integer.");
 }
 
 static bool
@@ -699,13 +714,13 @@ check_customer_order_id(const char *id, BwProblem *problem)
 }
 
 bool
-bw_reservation_id_check(const char *id, BwProblem *problem)
+bw_reservation_id_check(const char *name, const char *id, BwProblem *problem)
 {
 	size_t		len = strlen(id);
 
 	if (len >= 1 && len <= BW_RESERVATION_ID_MAX && strspn(id, LETTERS DIGITS "-_") == len)
 		return true;
-	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, "reservation_ids", id,
+	return refuse_value(problem, BW_PROBLEM_INVALID_PARAMETER, name, id,
 						"An id has 1 to 100 letters, digits, dashes and underscores.");
 }
 

@@ -141,8 +141,12 @@ extern bool bw_disconnect_check(const char *const *numbers, int count,
 extern bool bw_order_options_check(const BwOrderOptions *options,
 								   BwProblem *problem);
 
-/* Check the id of a reservation, one of those that an order uses up. */
-extern bool bw_reservation_id_check(const char *id, BwProblem *problem);
+/* Check the id of a site. */
+extern bool bw_site_id_check(const char *id, BwProblem *problem);
+
+/* Check the id of a reservation; "name" is the argument's. */
+extern bool bw_reservation_id_check(const char *name, const char *id,
+									BwProblem *problem);
 
 /* Check an idempotency_key (NULL: none): 1 to 255 characters. */
 extern bool bw_idempotency_key_check(const char *key, BwProblem *problem);

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "encoding.h"
+#include "numbers.h"
 #include "request.h"
 #include "settle.h"
 #include "store_queue.h"
@@ -30,18 +31,12 @@
 /* So many numbers that were taken are named in an event. */
 #define TAKEN_SHOWN 5
 
-/* Numbers of a reply, sorted, so that 5,000 of them are found quickly. */
-typedef struct NumberSet
-{
-	BwNumber   *items;
-	int			count;
-} NumberSet;
-
+/* So that 5,000 numbers are found quickly. */
 typedef struct ReplyIndex
 {
 	const BwAnswer *answer;
-	NumberSet	completed;
-	NumberSet	failed;
+	BwNumberSet completed;
+	BwNumberSet failed;
 } ReplyIndex;
 
 /* What an answer says of one number of an order. */
@@ -104,7 +99,7 @@ static void write_substitutions(const Changes *changes);
 static void close_request(Changes *changes, const BwSettlement *item,
 						  bool done, bool all_seen);
 static void index_reply(ReplyIndex *index, const BwAnswer *answer);
-static bool set_has(const NumberSet *set, const char *digits);
+static void index_numbers(BwNumberSet *set, const BwTexts *texts);
 static bool names(const BwReplyError *error, const char *digits);
 static const BwReplyError *error_of_number(const BwReplyErrors *errors,
 										   const char *digits);
@@ -347,12 +342,12 @@ is_ours(const BwSettlement *item, const ReplyIndex *indexes, const char *digits)
 		switch (index->answer->status)
 		{
 			case BW_ORDER_COMPLETE:
-				if (!set_has(&index->failed, digits) ||
-					set_has(&index->completed, digits))
+				if (!bw_numbers_have(&index->failed, digits) ||
+					bw_numbers_have(&index->completed, digits))
 					return true;
 				break;
 			case BW_ORDER_PARTIAL:
-				if (set_has(&index->completed, digits))
+				if (bw_numbers_have(&index->completed, digits))
 					return true;
 				break;
 			default:
@@ -625,27 +620,6 @@ close_request(Changes *changes, const BwSettlement *item, bool done,
 													 LOCKED_RETRY_MS);
 }
 
-static int
-compare_numbers(const void *a, const void *b)
-{
-	return memcmp(((const BwNumber *) a)->digits, ((const BwNumber *) b)->digits,
-				  BW_NUMBER_DIGITS);
-}
-
-static void
-index_numbers(NumberSet *set, const BwTexts *texts)
-{
-	set->items = palloc(sizeof(BwNumber) * Max(texts->count, 1));
-	for (int i = 0; i < texts->count; i++)
-	{
-		BwProblem	problem;
-
-		if (bw_number_parse(texts->items[i], &set->items[set->count], &problem))
-			set->count++;
-	}
-	qsort(set->items, set->count, sizeof(BwNumber), compare_numbers);
-}
-
 static void
 index_reply(ReplyIndex *index, const BwAnswer *answer)
 {
@@ -654,31 +628,16 @@ index_reply(ReplyIndex *index, const BwAnswer *answer)
 	index_numbers(&index->failed, &answer->reply->failed);
 }
 
-static bool
-set_has(const NumberSet *set, const char *digits)
+static void
+index_numbers(BwNumberSet *set, const BwTexts *texts)
 {
-	BwNumber	key = {{0}};
-
-	if (set->count == 0)
-		return false;
-	strlcpy(key.digits, digits, sizeof(key.digits));
-	return bsearch(&key, set->items, set->count, sizeof(BwNumber),
-				   compare_numbers) != NULL;
+	(void) bw_numbers_read(set, texts, palloc(bw_numbers_size(texts)));
 }
 
 static bool
 names(const BwReplyError *error, const char *digits)
 {
-	for (int i = 0; i < error->numbers.count; i++)
-	{
-		BwNumber	number;
-		BwProblem	problem;
-
-		if (bw_number_parse(error->numbers.items[i], &number, &problem) &&
-			strcmp(number.digits, digits) == 0)
-			return true;
-	}
-	return false;
+	return bw_numbers_list_has(&error->numbers, digits);
 }
 
 /*

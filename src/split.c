@@ -18,7 +18,7 @@
 #include "postgres.h"
 
 #include "encoding.h"
-#include "request.h"
+#include "numbers.h"
 #include "settle.h"
 #include "split.h"
 #include "store_guards.h"
@@ -129,17 +129,8 @@ static const BwReplyError *
 error_naming(const BwReplyErrors *errors, const char *digits)
 {
 	for (int i = 0; i < errors->count; i++)
-	{
-		for (int j = 0; j < errors->items[i].numbers.count; j++)
-		{
-			BwNumber	number;
-			BwProblem	problem;
-
-			if (bw_number_parse(errors->items[i].numbers.items[j], &number, &problem) &&
-				strcmp(number.digits, digits) == 0)
-				return &errors->items[i];
-		}
-	}
+		if (bw_numbers_list_has(&errors->items[i].numbers, digits))
+			return &errors->items[i];
 	return NULL;
 }
 

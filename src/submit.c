@@ -30,6 +30,7 @@
 #include "statistics.h"
 #include "submit.h"
 #include "xml.h"
+#include "xml_write.h"
 
 /*
  * A request whose outcome was not recorded by then is looked up: a call may be a
@@ -312,31 +313,23 @@ static void
 record(BwWork *work, void *arg)
 {
 	Recording  *recording = arg;
-	int64	   *ids = palloc(sizeof(int64) * recording->count);
 	BwSettlement *items = palloc0(sizeof(BwSettlement) * recording->count);
-	BwRequestRow *requests;
-	int			request_count;
+	BwRequestRow **requests = bw_task_requests(recording->tasks, recording->count);
 	int			n = 0;
 
-	for (int i = 0; i < recording->count; i++)
-		ids[i] = recording->tasks[i]->id;
-	requests = bw_store_requests(ids, recording->count, &request_count);
 	for (int i = 0; i < recording->count; i++)
 	{
 		BwTask	   *task = recording->tasks[i];
 
-		for (int j = 0; j < request_count; j++)
+		if (requests[i] == NULL)
+			continue;
+		if (is_to_be_split(task, requests[i]))
+			split(recording, task, requests[i]);
+		else
 		{
-			if (requests[j].id != task->id)
-				continue;
-			if (is_to_be_split(task, &requests[j]))
-				split(recording, task, &requests[j]);
-			else
-			{
-				settle_outcome(work, task, &requests[j], &items[n]);
-				lock_all_or_doubt(&items[n]);
-				note_outcome(work, recording, task, &items[n++]);
-			}
+			settle_outcome(work, task, requests[i], &items[n]);
+			lock_all_or_doubt(&items[n]);
+			note_outcome(work, recording, task, &items[n++]);
 		}
 	}
 	recording->moved = list_concat(recording->moved, bw_settle(items, n));

@@ -32,7 +32,7 @@
 #include "store_subscriptions.h"
 #include "subscribe.h"
 #include "survey.h"
-#include "xml.h"
+#include "xml_write.h"
 
 #define LAP_SUBSCRIPTIONS 20
 #define RETRY_MIN_MS 2000

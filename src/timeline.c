@@ -27,8 +27,8 @@
 #include "utils/timestamp.h"
 
 #include "guards.h"
+#include "numbers.h"
 #include "registry.h"
-#include "request.h"
 #include "settle.h"
 #include "store_guards.h"
 #include "store_timeline.h"
@@ -408,26 +408,17 @@ take_order(BwWork *work, BwTask *task)
 	bw_work_moved(work, step.moved);
 }
 
-static int
-compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
 /* Sorted, as ten digits. */
 static void
 read_numbers(const BwTexts *texts, BwSent *sent)
 {
-	sent->numbers = palloc(sizeof(char *) * Max(texts->count, 1));
-	for (int i = 0; i < texts->count; i++)
-	{
-		BwNumber	number;
-		BwProblem	problem;
+	BwNumberSet set;
 
-		if (bw_number_parse(texts->items[i], &number, &problem))
-			sent->numbers[sent->number_count++] = pstrdup(number.digits);
-	}
-	qsort(sent->numbers, sent->number_count, sizeof(char *), compare_texts);
+	(void) bw_numbers_read(&set, texts, palloc(bw_numbers_size(texts)));
+	sent->numbers = palloc(sizeof(char *) * Max(set.count, 1));
+	for (int i = 0; i < set.count; i++)
+		sent->numbers[i] = set.items[i].digits;
+	sent->number_count = set.count;
 }
 
 /*

@@ -76,6 +76,24 @@ bw_task_free(BwTask *task)
 	MemoryContextDelete(task->cxt);
 }
 
+BwRequestRow **
+bw_task_requests(BwTask **tasks, int count)
+{
+	BwRequestRow **found = palloc0(sizeof(BwRequestRow *) * Max(count, 1));
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	BwRequestRow *requests;
+	int			request_count;
+
+	for (int i = 0; i < count; i++)
+		ids[i] = tasks[i]->id;
+	requests = bw_store_requests(ids, count, &request_count);
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < request_count && found[i] == NULL; j++)
+			if (requests[j].id == tasks[i]->id)
+				found[i] = &requests[j];
+	return found;
+}
+
 void
 bw_work_moved(BwWork *work, List *moved)
 {

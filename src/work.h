@@ -14,6 +14,7 @@
 #include "api.h"
 #include "listener.h"
 #include "nodes/pg_list.h"
+#include "store_requests.h"
 
 /* What a call under way is for; its result goes to the part that began it. */
 typedef enum BwTaskKind
@@ -105,6 +106,9 @@ extern void bw_task_account(BwTask *task, const char *server, const char *role,
 							const char *account_id);
 extern void bw_task_start(BwWork *work, BwTask *task, const BwCallSpec *spec);
 extern void bw_task_free(BwTask *task);
+
+/* The request of each task, as it is now; NULL: there is none any more. */
+extern BwRequestRow **bw_task_requests(BwTask **tasks, int count);
 
 /* Remember moved orders (List of BwMoved *) until they are told about. */
 extern void bw_work_moved(BwWork *work, List *moved);

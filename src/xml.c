@@ -1,25 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * xml.c
- *	  Reads and writes the XML of Bandwidth's phone number API, version 1.
- *
- * The only file that knows libxml2, and plain C: nothing here throws, prints,
- * keeps global state or touches the network.  Documents come from strangers
- * (anybody may call the listener), so they are pulled through an
- * xmlTextReader element by element and nothing is believed about them:
- *
- * - Bytes are looked at before libxml2 sees them (see inspect()).  A DOCTYPE
- *   ends the reading there, so that libxml2's DTD code never runs; and only
- *   encodings pass whose conversion cannot fail, because libxml2 reports a
- *   failed conversion to a global handler, which prints.
- * - Depth and the length of a text are limited.
- * - A document that is cut short or goes on after its end is an error even if
- *   its rows were handed out before: a short list must not look complete.
+ *	  Reads the XML of Bandwidth's phone number API, version 1.
  *
  * What is read stands in tables: a Shape says which element goes into which
  * member of a struct.  Bandwidth's pages disagree about letter case, wrappers
  * and order, so names are compared without case, some wrappers may or may
  * not be there, and order means nothing.
+ *
+ * A list's rows are handed out before its document was seen to its end: if that
+ * is an error then, a short list must not look complete.
  *
  * src/xml.c
  *-------------------------------------------------------------------------
@@ -28,73 +18,12 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <libxml/chvalid.h>
-#include <libxml/tree.h>
-#include <libxml/xmlreader.h>
-#include <libxml/xmlwriter.h>
+#include "xml_stream.h"
 
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
-
-#define OUT_OF_MEMORY "out of memory"
-#define HAS_NUL "document has a NUL character"
-
-/* Level 1 is the document element. */
-#define LEVELS (BW_XML_MAX_DEPTH + 1)
-
-/* "<?xml ...?>" in full; encoding, version and standalone need half of it. */
-#define MAX_DECLARATION 128
-
-/* libxml2 2.12 made the error of a handler const. */
-#if LIBXML_VERSION >= 21200
-typedef const xmlError LibraryError;
-#else
-typedef xmlError LibraryError;
-#endif
-
-/* Those before STEP_END go on. */
-typedef enum Step
-{
-	STEP_NONE,
-	STEP_OPEN,					/* an element begins */
-	STEP_CLOSE,					/* an element ends */
-	STEP_END,					/* the document ended well */
-	STEP_ERROR					/* it did not; "problem" says why */
-} Step;
-
-/*
- * A document on its way through the reader.
- *
- * After STEP_CLOSE, "value" is the trimmed text of the element that ends, or
- * NULL if it has none or has elements inside.
- */
-typedef struct Stream
-{
-	xmlTextReaderPtr reader;
-	const char *name[LEVELS];	/* local names; they live as long as reader */
-	int			depth;
-	bool		closing;		/* the innermost element was reported closed */
-	bool		empty;			/* it is "<a/>", its end is yet to be reported */
-	bool		leaf;			/* it has no element inside so far */
-	bool		failed;
-	BwXmlProblem problem;
-	const char *value;
-	size_t		text_len;
-	char		text[BW_XML_MAX_TEXT + 1];
-} Stream;
-
-/* The bytes of a document as characters of one or, in UTF-16, two bytes. */
-typedef struct Glance
-{
-	const unsigned char *data;
-	size_t		count;
-	size_t		at;
-	int			width;
-	int			low;			/* which of two bytes is the lower one */
-} Glance;
 
 /*
  * Errors being read.  One is open from its element's start to its end; they
@@ -117,7 +46,7 @@ typedef struct ErrorFrame
 typedef struct ErrorReader
 {
 	BwReplyErrors *found;		/* NULL: nobody asks */
-	ErrorFrame	frames[LEVELS];
+	ErrorFrame	frames[BW_XML_LEVELS];
 	int			open;
 } ErrorReader;
 
@@ -169,8 +98,8 @@ typedef struct RowValues
 
 struct BwList
 {
-	Stream		stream;
-	Step		last;
+	BwStream	stream;
+	BwXmlStep	last;
 	ErrorReader reader;
 	BwReplyErrors errors;
 	const ListShape *shape;
@@ -180,14 +109,6 @@ struct BwList
 	char	   *next_query;
 	int64_t		total;
 };
-
-/* A body being written. */
-typedef struct Writer
-{
-	xmlBufferPtr buffer;
-	xmlTextWriterPtr writer;
-	bool		failed;
-} Writer;
 
 #define IN_ORDER(member) offsetof(BwOrderReply, member)
 
@@ -419,116 +340,43 @@ static const char *const code_names[] = {
 static const char *const text_names[] = {"Description", "resultMessage", NULL};
 static const char *const bare_names[] = {"ErrorCode", "resultCode", NULL};
 
-/*
- * Encodings that are read.  libxml2 knows more, but those can fail to convert
- * and then it prints.
- */
-static const struct
-{
-	const char *name;
-	int			width;
-	int			last;			/* last character */
-}			encodings[] = {
-	{"UTF-8", 1, 0xff},
-	{"ISO-8859-1", 1, 0xff},
-	{"US-ASCII", 1, 0x7f},
-	{"UTF-16", 2, 0xffff}
-};
-
-#define IN_BODY(member) offsetof(BwOrderBody, member)
-
-/* "Order types": the texts among the criteria. */
-static const struct
-{
-	const char *name;
-	size_t		offset;
-}			criteria[] = {
-	{"AreaCode", IN_BODY(area_code)},
-	{"NpaNxx", IN_BODY(npanxx)},
-	{"NpaNxxX", IN_BODY(npanxxx)},
-	{"RateCenter", IN_BODY(rate_center)},
-	{"City", IN_BODY(city)},
-	{"State", IN_BODY(state)},
-	{"Zip", IN_BODY(zip)},
-	{"LATA", IN_BODY(lata)},
-	{"TollFreeVanity", IN_BODY(toll_free_vanity)},
-	{"TollFreeWildCardPattern", IN_BODY(toll_free_wildcard_pattern)},
-	{"LocalVanity", IN_BODY(local_vanity)}
-};
-
 static bool decode(const Shape *shape, const char *data, size_t len,
 				   void *target, BwReplyErrors *errors, char **root,
 				   BwXmlProblem *problem);
-static bool decode_step(Stream *stream, Step step, const Shape *shape,
+static bool decode_step(BwStream *stream, BwXmlStep step, const Shape *shape,
 						void *target, ErrorReader *reader, char **root);
-static int	wrapped_depth(const Stream *stream, const char *const *wrappers);
+static int	wrapped_depth(const BwStream *stream, const char *const *wrappers);
 static void prepare_struct(const Shape *shape, void *target);
 static void free_struct(const Shape *shape, void *target);
-static bool bind_element(const Stream *stream, int base,
+static bool bind_element(const BwStream *stream, int base,
 						 const Binding *bindings, int count, void *target);
-static bool bind_value(const Stream *stream, BindKind kind, void *slot);
-static bool lies_at(const Stream *stream, int base, const char *path);
+static bool bind_value(const BwStream *stream, BindKind kind, void *slot);
+static bool lies_at(const BwStream *stream, int base, const char *path);
 static bool begins_otherwise(const char *name, const char *pattern);
 static bool name_is(const char *name, const char *pattern, size_t len);
 static bool name_in(const char *name, const char *const *names);
-static bool holds_number(const Stream *stream);
+static bool holds_number(const BwStream *stream);
 static bool list_step(BwList *list);
 static bool list_read_row(BwList *list);
 static bool row_has(const RowValues *row, int needs);
 static void list_free_row(BwList *list);
 static bool list_read_head(BwList *list);
 static bool query_of_link(const char *link, char **query);
-static void errors_open(ErrorReader *reader, const Stream *stream);
+static void errors_open(ErrorReader *reader, const BwStream *stream);
 static void errors_push(ErrorReader *reader, FrameKind kind, int depth);
 static bool errors_inside(const ErrorReader *reader);
-static bool errors_close(ErrorReader *reader, const Stream *stream);
+static bool errors_close(ErrorReader *reader, const BwStream *stream);
 static bool errors_read(ErrorReader *reader, ErrorFrame *frame,
-						const Stream *stream);
+						const BwStream *stream);
 static bool errors_keep(ErrorReader *reader, ErrorFrame *frame);
 static void errors_abandon(ErrorReader *reader);
 static void free_error(BwReplyError *error);
-static bool stream_open(Stream *stream, const char *data, size_t len);
-static void stream_close(Stream *stream);
-static Step stream_step(Stream *stream);
-static Step stream_node(Stream *stream);
-static Step stream_push(Stream *stream);
-static Step stream_add_text(Stream *stream);
-static Step stream_end_element(Stream *stream);
-static void stream_pop(Stream *stream);
-static Step stream_end(Stream *stream);
-static Step stream_fail(Stream *stream, const char *text);
-static void on_library_error(void *arg, LibraryError *error);
-static void set_problem(BwXmlProblem *problem, const char *text);
-static const char *inspect(const char *data, size_t len);
-static bool glance_width(Glance *glance);
-static int	glance_at(const Glance *glance, size_t at);
-static bool glance_skip(Glance *glance, const char *text);
-static void glance_skip_past(Glance *glance, const char *text);
-static const char *glance_declaration(Glance *glance,
-									  char encoding[MAX_DECLARATION]);
-static bool glance_doctype(Glance *glance);
-static const char *glance_characters(const Glance *glance,
-									 const char *encoding);
-static bool is_space(int c);
-static bool is_xml_text(const char *text);
 static bool set_text(char **slot, const char *text);
 static bool add_text(BwTexts *texts, const char *text);
 static void free_texts(BwTexts *texts);
 static bool grow(void **items, int count, size_t size);
 static int64_t quantity_of(const char *text);
 static int	flag_of(const char *text);
-static void write_numbers(Writer *writer, const BwOrderBody *body);
-static void write_criteria(Writer *writer, const BwOrderBody *body);
-static void write_callback(Writer *writer, const BwSubscriptionBody *body);
-static void write_begin(Writer *writer, const char *root);
-static char *write_end(Writer *writer);
-static void write_open(Writer *writer, const char *name);
-static void write_close(Writer *writer);
-static void write_text(Writer *writer, const char *name, const char *text);
-static void write_flag(Writer *writer, const char *name, bool flag);
-static void write_number(Writer *writer, const char *name, int64_t number);
-static void write_list(Writer *writer, const char *wrapper, const char *name,
-					   const char *const *items, int count);
 
 /* ---------- decoding documents of one thing ---------- */
 
@@ -562,7 +410,7 @@ bw_xml_decode_order(const char *data, size_t len, BwXmlProblem *problem)
 	BwOrderReply *reply = calloc(1, sizeof(BwOrderReply));
 
 	if (reply == NULL)
-		set_problem(problem, OUT_OF_MEMORY);
+		bw_stream_problem(problem, BW_XML_OUT_OF_MEMORY);
 	else if (!decode(&order_shape, data, len, reply, &reply->errors,
 					 &reply->root, problem))
 	{
@@ -591,13 +439,13 @@ bw_xml_decode_notification(const char *data, size_t len, BwXmlProblem *problem)
 	bool		ok = false;
 
 	if (notification == NULL)
-		set_problem(problem, OUT_OF_MEMORY);
+		bw_stream_problem(problem, BW_XML_OUT_OF_MEMORY);
 	else if (decode(&notification_shape, data, len, notification, NULL, &root,
 					problem))
 	{
 		ok = root != NULL && name_is(root, "Notification", strlen("Notification"));
 		if (!ok)
-			set_problem(problem, "not a Notification");
+			bw_stream_problem(problem, "not a Notification");
 	}
 	free(root);
 	if (ok)
@@ -621,7 +469,7 @@ bw_xml_decode_number(const char *data, size_t len, BwXmlProblem *problem)
 	BwNumberReply *reply = calloc(1, sizeof(BwNumberReply));
 
 	if (reply == NULL)
-		set_problem(problem, OUT_OF_MEMORY);
+		bw_stream_problem(problem, BW_XML_OUT_OF_MEMORY);
 	else if (!decode(&number_shape, data, len, reply, &reply->errors, NULL,
 					 problem))
 	{
@@ -651,27 +499,27 @@ static bool
 decode(const Shape *shape, const char *data, size_t len, void *target,
 	   BwReplyErrors *errors, char **root, BwXmlProblem *problem)
 {
-	Stream		stream;
+	BwStream	stream;
 	ErrorReader reader = {.found = errors};
-	Step		step = STEP_ERROR;
+	BwXmlStep	step = BW_XML_STEP_ERROR;
 
 	prepare_struct(shape, target);
-	if (stream_open(&stream, data, len))
-		while ((step = stream_step(&stream)) < STEP_END)
+	if (bw_stream_open(&stream, data, len))
+		while ((step = bw_stream_next(&stream)) < BW_XML_STEP_END)
 			if (!decode_step(&stream, step, shape, target, &reader, root))
-				stream_fail(&stream, OUT_OF_MEMORY);
+				bw_stream_fail(&stream, BW_XML_OUT_OF_MEMORY);
 	*problem = stream.problem;
 	errors_abandon(&reader);
-	stream_close(&stream);
-	return step == STEP_END;
+	bw_stream_close(&stream);
+	return step == BW_XML_STEP_END;
 }
 
 /* False: out of memory. */
 static bool
-decode_step(Stream *stream, Step step, const Shape *shape, void *target,
+decode_step(BwStream *stream, BwXmlStep step, const Shape *shape, void *target,
 			ErrorReader *reader, char **root)
 {
-	if (step == STEP_OPEN)
+	if (step == BW_XML_STEP_OPEN)
 	{
 		errors_open(reader, stream);
 		if (stream->depth == 1 && root != NULL)
@@ -685,7 +533,7 @@ decode_step(Stream *stream, Step step, const Shape *shape, void *target,
 
 /* The level below which the shape's paths begin. */
 static int
-wrapped_depth(const Stream *stream, const char *const *wrappers)
+wrapped_depth(const BwStream *stream, const char *const *wrappers)
 {
 	int			level = 1;
 
@@ -736,7 +584,7 @@ free_struct(const Shape *shape, void *target)
 
 /* Store the element that just ended.  False: out of memory. */
 static bool
-bind_element(const Stream *stream, int base, const Binding *bindings, int count,
+bind_element(const BwStream *stream, int base, const Binding *bindings, int count,
 			 void *target)
 {
 	const char *first = stream->depth > base ? stream->name[base + 1] : NULL;
@@ -756,7 +604,7 @@ bind_element(const Stream *stream, int base, const Binding *bindings, int count,
 }
 
 static bool
-bind_value(const Stream *stream, BindKind kind, void *slot)
+bind_value(const BwStream *stream, BindKind kind, void *slot)
 {
 	const char *value = stream->value;
 
@@ -784,7 +632,7 @@ bind_value(const Stream *stream, BindKind kind, void *slot)
 }
 
 static bool
-lies_at(const Stream *stream, int base, const char *path)
+lies_at(const BwStream *stream, int base, const char *path)
 {
 	for (int level = base + 1;; level++)
 	{
@@ -826,7 +674,7 @@ name_is(const char *name, const char *pattern, size_t len)
 	}
 	else if (name_len != len)
 		return false;
-	return xmlStrncasecmp(BAD_CAST name, BAD_CAST pattern, (int) len) == 0;
+	return bw_stream_same(name, pattern, len);
 }
 
 static bool
@@ -844,7 +692,7 @@ name_in(const char *name, const char *const *names)
  * one schema of "Order webhooks".
  */
 static bool
-holds_number(const Stream *stream)
+holds_number(const BwStream *stream)
 {
 	return stream->value != NULL &&
 		name_in(stream->name[stream->depth], number_names) &&
@@ -867,9 +715,9 @@ bw_xml_list_open(BwListKind kind, const char *data, size_t len)
 	list->reader.found = &list->errors;
 	list->total = -1;
 	if (len == 0)				/* status 204: no rows */
-		list->last = STEP_END;
-	else if (!stream_open(&list->stream, data, len))
-		list->last = STEP_ERROR;
+		list->last = BW_XML_STEP_END;
+	else if (!bw_stream_open(&list->stream, data, len))
+		list->last = BW_XML_STEP_ERROR;
 	return list;
 }
 
@@ -879,11 +727,11 @@ bw_xml_list_next(BwList *list, BwRow *row)
 {
 	list_free_row(list);
 	memset(row, 0, sizeof(*row));
-	while (list->last < STEP_END)
+	while (list->last < BW_XML_STEP_END)
 	{
-		list->last = stream_step(&list->stream);
+		list->last = bw_stream_next(&list->stream);
 		if (!list_step(list))
-			list->last = stream_fail(&list->stream, OUT_OF_MEMORY);
+			list->last = bw_stream_fail(&list->stream, BW_XML_OUT_OF_MEMORY);
 		if (list->row_complete)
 		{
 			list->row_complete = false;
@@ -892,7 +740,7 @@ bw_xml_list_next(BwList *list, BwRow *row)
 			return BW_NEXT_ROW;
 		}
 	}
-	return list->last == STEP_END ? BW_NEXT_END : BW_NEXT_ERROR;
+	return list->last == BW_XML_STEP_END ? BW_NEXT_END : BW_NEXT_ERROR;
 }
 
 const BwReplyErrors *
@@ -927,7 +775,7 @@ bw_xml_list_close(BwList *list)
 	list_free_row(list);
 	errors_abandon(&list->reader);
 	bw_xml_free_errors(&list->errors);
-	stream_close(&list->stream);
+	bw_stream_close(&list->stream);
 	free(list->next_query);
 	free(list);
 }
@@ -936,20 +784,20 @@ bw_xml_list_close(BwList *list)
 static bool
 list_step(BwList *list)
 {
-	Stream	   *stream = &list->stream;
+	BwStream   *stream = &list->stream;
 
-	if (list->last == STEP_OPEN)
+	if (list->last == BW_XML_STEP_OPEN)
 	{
 		/* of a proxy or a login, and no list without rows */
 		if (stream->depth == 1 && name_is(stream->name[1], "html", strlen("html")))
-			list->last = stream_fail(stream, "document is a web page");
+			list->last = bw_stream_fail(stream, "document is a web page");
 		errors_open(&list->reader, stream);
 		if (list->row_depth == 0 && !errors_inside(&list->reader) &&
 			name_in(stream->name[stream->depth], list->shape->rows))
 			list->row_depth = stream->depth;
 		return true;
 	}
-	if (list->last != STEP_CLOSE)
+	if (list->last != BW_XML_STEP_CLOSE)
 		return true;
 	if (!errors_close(&list->reader, stream))
 		return false;
@@ -997,7 +845,7 @@ list_free_row(BwList *list)
 static bool
 list_read_head(BwList *list)
 {
-	const Stream *stream = &list->stream;
+	const BwStream *stream = &list->stream;
 
 	if (stream->value == NULL)
 		return true;
@@ -1049,7 +897,7 @@ query_of_link(const char *link, char **query)
 /* ---------- errors, in the shapes of "Errors" ---------- */
 
 static void
-errors_open(ErrorReader *reader, const Stream *stream)
+errors_open(ErrorReader *reader, const BwStream *stream)
 {
 	const char *name = stream->name[stream->depth];
 
@@ -1081,7 +929,7 @@ errors_inside(const ErrorReader *reader)
 
 /* False: out of memory. */
 static bool
-errors_close(ErrorReader *reader, const Stream *stream)
+errors_close(ErrorReader *reader, const BwStream *stream)
 {
 	ErrorFrame *frame;
 
@@ -1103,7 +951,7 @@ errors_close(ErrorReader *reader, const Stream *stream)
 
 /* Take in an element inside the error.  False: out of memory. */
 static bool
-errors_read(ErrorReader *reader, ErrorFrame *frame, const Stream *stream)
+errors_read(ErrorReader *reader, ErrorFrame *frame, const BwStream *stream)
 {
 	const char *name = stream->name[stream->depth];
 	BwReplyError *error = &frame->error;
@@ -1168,407 +1016,7 @@ free_error(BwReplyError *error)
 	free_texts(&error->numbers);
 }
 
-/* ---------- the stream of elements ---------- */
-
-/*
- * Begin to read.  False: "problem" says why.  stream_close() follows in any
- * case.
- */
-static bool
-stream_open(Stream *stream, const char *data, size_t len)
-{
-	const char *refusal = inspect(data, len);
-
-	memset(stream, 0, offsetof(Stream, text));
-	if (refusal == NULL)
-	{
-		xmlInitParser();
-		stream->reader = xmlReaderForMemory(data, (int) len, NULL, NULL,
-											XML_PARSE_NONET);
-		if (stream->reader == NULL)
-			refusal = OUT_OF_MEMORY;
-	}
-	if (refusal != NULL)
-	{
-		stream_fail(stream, refusal);
-		return false;
-	}
-	xmlTextReaderSetStructuredErrorHandler(stream->reader, on_library_error,
-										   stream);
-	return true;
-}
-
-static void
-stream_close(Stream *stream)
-{
-	if (stream->reader != NULL)
-		xmlFreeTextReader(stream->reader);
-	stream->reader = NULL;
-}
-
-/* Go on to the next start or end of an element. */
-static Step
-stream_step(Stream *stream)
-{
-	Step		step = STEP_NONE;
-
-	if (stream->failed)
-		return STEP_ERROR;
-	if (stream->closing)
-		stream_pop(stream);
-	if (stream->empty)
-		return stream_end_element(stream);
-	while (step == STEP_NONE)
-	{
-		int			result = xmlTextReaderRead(stream->reader);
-
-		if (stream->failed || result < 0)
-			return stream_fail(stream, "not well formed");
-		step = result == 0 ? stream_end(stream) : stream_node(stream);
-	}
-	return step;
-}
-
-static Step
-stream_node(Stream *stream)
-{
-	switch (xmlTextReaderNodeType(stream->reader))
-	{
-		case XML_READER_TYPE_ELEMENT:
-			return stream_push(stream);
-		case XML_READER_TYPE_END_ELEMENT:
-			return stream_end_element(stream);
-		case XML_READER_TYPE_TEXT:
-		case XML_READER_TYPE_CDATA:
-		case XML_READER_TYPE_WHITESPACE:
-		case XML_READER_TYPE_SIGNIFICANT_WHITESPACE:
-			return stream_add_text(stream);
-		case XML_READER_TYPE_COMMENT:
-		case XML_READER_TYPE_PROCESSING_INSTRUCTION:
-		case XML_READER_TYPE_XML_DECLARATION:
-			return STEP_NONE;
-		default:
-			return stream_fail(stream, "document has a DOCTYPE or entities");
-	}
-}
-
-static Step
-stream_push(Stream *stream)
-{
-	const char *name = (const char *) xmlTextReaderConstLocalName(stream->reader);
-	const char *colon;
-
-	if (name == NULL)
-		return stream_fail(stream, OUT_OF_MEMORY);
-	if (stream->depth == BW_XML_MAX_DEPTH)
-		return stream_fail(stream, "elements are nested too deeply");
-	/* a prefix that was never declared is part of the "local" name */
-	colon = strrchr(name, ':');
-	stream->name[++stream->depth] = colon != NULL ? colon + 1 : name;
-	stream->empty = xmlTextReaderIsEmptyElement(stream->reader) == 1;
-	stream->leaf = true;
-	stream->text_len = 0;
-	return STEP_OPEN;
-}
-
-/* Text between elements is not kept, however long. */
-static Step
-stream_add_text(Stream *stream)
-{
-	const char *text = (const char *) xmlTextReaderConstValue(stream->reader);
-	size_t		len = text != NULL ? strlen(text) : 0;
-
-	if (stream->depth == 0 || !stream->leaf)
-		return STEP_NONE;
-	if (len > BW_XML_MAX_TEXT - stream->text_len)
-		return stream_fail(stream, "text of an element is too long");
-	if (len > 0)
-		memcpy(stream->text + stream->text_len, text, len);
-	stream->text_len += len;
-	return STEP_NONE;
-}
-
-static Step
-stream_end_element(Stream *stream)
-{
-	char	   *begin = stream->text;
-	char	   *end = begin + stream->text_len;
-
-	stream->empty = false;
-	stream->closing = true;
-	stream->value = NULL;
-	if (!stream->leaf)
-		return STEP_CLOSE;
-	while (begin < end && is_space(*begin))
-		begin++;
-	while (begin < end && is_space(end[-1]))
-		end--;
-	*end = '\0';
-	if (!is_xml_text(begin))
-		return stream_fail(stream, "text is not proper UTF-8");
-	if (begin < end)
-		stream->value = begin;
-	return STEP_CLOSE;
-}
-
-/* The element that was reported closed goes; the one around it is no leaf. */
-static void
-stream_pop(Stream *stream)
-{
-	stream->closing = false;
-	stream->leaf = false;
-	stream->value = NULL;
-	stream->depth--;
-}
-
-/* Did the end come after the end of the document element? */
-static Step
-stream_end(Stream *stream)
-{
-	if (stream->depth > 0 || stream->name[1] == NULL)
-		return stream_fail(stream, "document is cut short");
-	return STEP_END;
-}
-
-/* The first problem is the cause, so it stays. */
-static Step
-stream_fail(Stream *stream, const char *text)
-{
-	if (!stream->failed)
-		set_problem(&stream->problem, text);
-	stream->failed = true;
-	return STEP_ERROR;
-}
-
-/*
- * Note what libxml2 complains about.
- *
- * Prefixes without a declaration are well formed XML, and namespaces mean
- * nothing here.
- */
-static void
-on_library_error(void *arg, LibraryError *error)
-{
-	Stream	   *stream = arg;
-	char		text[sizeof(stream->problem.text)];
-
-	if (error->level < XML_ERR_ERROR || error->domain == XML_FROM_NAMESPACE)
-		return;
-	snprintf(text, sizeof(text), "line %d: %s", error->line,
-			 error->message != NULL ? error->message : "not well formed");
-	stream_fail(stream, text);
-}
-
-/* Keep it one line of plain text: it may quote the document. */
-static void
-set_problem(BwXmlProblem *problem, const char *text)
-{
-	size_t		len = 0;
-
-	for (; text[len] != '\0' && len < sizeof(problem->text) - 1; len++)
-		problem->text[len] = text[len] < ' ' || text[len] > '~' ? ' ' : text[len];
-	while (len > 0 && strchr(" .", problem->text[len - 1]) != NULL)
-		len--;
-	problem->text[len] = '\0';
-}
-
-/* ---------- a look at the bytes before libxml2 sees them ---------- */
-
-/* Why the document is refused; NULL: it may be read. */
-static const char *
-inspect(const char *data, size_t len)
-{
-	Glance		glance = {(const unsigned char *) data, len, 0, 1, 0};
-	char		encoding[MAX_DECLARATION] = "";
-	const char *refusal;
-
-	if (len == 0)
-		return "document is empty";
-	if (len > INT_MAX)
-		return "document is too long";
-	if (!glance_width(&glance))
-		return "document is cut short";
-	refusal = glance_declaration(&glance, encoding);
-	if (refusal == NULL && glance_doctype(&glance))
-		refusal = "document has a DOCTYPE";
-	if (refusal == NULL)
-		refusal = glance_characters(&glance, encoding);
-	return refusal;
-}
-
-/* One byte or two?  False: half a character at the end. */
-static bool
-glance_width(Glance *glance)
-{
-	static const unsigned char marks[][3] = {
-		{0xfe, 0xff, 1}, {0xff, 0xfe, 0}, {0, '<', 1}, {'<', 0, 0}
-	};
-
-	for (int i = 0; i < COUNT(marks) && glance->count >= 2; i++)
-		if (memcmp(glance->data, marks[i], 2) == 0)
-		{
-			if (glance->count % 2 != 0)
-				return false;
-			glance->width = 2;
-			glance->low = marks[i][2];
-			glance->count /= 2;
-			break;
-		}
-	if (glance_at(glance, 0) == 0xfeff)
-		glance->at = 1;
-	else if (glance->count >= 3 && memcmp(glance->data, "\xef\xbb\xbf", 3) == 0)
-		glance->at = 3;
-	return true;
-}
-
-static int
-glance_at(const Glance *glance, size_t at)
-{
-	const unsigned char *data = glance->data + at * glance->width;
-
-	if (at >= glance->count)
-		return -1;
-	if (glance->width == 1)
-		return *data;
-	return data[1 - glance->low] << 8 | data[glance->low];
-}
-
-/* Pass over "text" if it comes next. */
-static bool
-glance_skip(Glance *glance, const char *text)
-{
-	size_t		len = strlen(text);
-
-	for (size_t i = 0; i < len; i++)
-		if (glance_at(glance, glance->at + i) != text[i])
-			return false;
-	glance->at += len;
-	return true;
-}
-
-/* Pass over everything up to and with "text". */
-static void
-glance_skip_past(Glance *glance, const char *text)
-{
-	while (glance->at < glance->count && !glance_skip(glance, text))
-		glance->at++;
-}
-
-/*
- * Get the encoding from the XML declaration, "" if there is none.
- *
- * The word must not come twice, so that libxml2 cannot find another one.
- */
-static const char *
-glance_declaration(Glance *glance, char encoding[MAX_DECLARATION])
-{
-	char		text[MAX_DECLARATION];
-	char	   *found;
-	size_t		begin = glance->at;
-	size_t		len = 0;
-
-	if (!glance_skip(glance, "<?xml"))
-		return NULL;
-	glance_skip_past(glance, "?>");
-	if (glance->at - begin >= sizeof(text))
-		return "XML declaration is too long";
-	for (; begin + len < glance->at; len++)
-	{
-		int			c = glance_at(glance, begin + len);
-
-		text[len] = c > 0 && c < 0x7f ? c : '?';
-	}
-	text[len] = '\0';
-	found = strstr(text, "encoding");
-	if (found == NULL)
-		return NULL;
-	if (strstr(found + 1, "encoding") != NULL ||
-		sscanf(found, "encoding%*[ \t\r\n=]%*[\"']%127[^\"']", encoding) != 1)
-		return "XML declaration is not well formed";
-	return NULL;
-}
-
-static bool
-glance_doctype(Glance *glance)
-{
-	for (;;)
-	{
-		while (glance->at < glance->count &&
-			   is_space(glance_at(glance, glance->at)))
-			glance->at++;
-		if (glance_skip(glance, "<?"))
-			glance_skip_past(glance, "?>");
-		else if (glance_skip(glance, "<!--"))
-			glance_skip_past(glance, "-->");
-		else
-			return glance_skip(glance, "<!DOCTYPE");
-	}
-}
-
-/* Can the characters be converted?  UTF-8 is not, libxml2 checks it. */
-static const char *
-glance_characters(const Glance *glance, const char *encoding)
-{
-	int			last = -1;
-	int			before = 0;
-
-	if (*encoding == '\0')
-		encoding = glance->width == 1 ? "UTF-8" : "UTF-16";
-	for (int i = 0; i < COUNT(encodings); i++)
-		if (encodings[i].width == glance->width &&
-			xmlStrcasecmp(BAD_CAST encoding, BAD_CAST encodings[i].name) == 0)
-			last = encodings[i].last;
-	if (last < 0)
-		return "document is in an unsupported encoding";
-	if (glance->width == 1 && last == 0xff)
-		return memchr(glance->data, 0, glance->count) ? HAS_NUL : NULL;
-	for (size_t i = 0; i <= glance->count; i++)
-	{
-		int			c = glance_at(glance, i);
-
-		if (c == 0)
-			return HAS_NUL;
-		if (c > last || (glance->width == 2 &&
-						 (before >> 10 == 0xd800 >> 10) != (c >> 10 == 0xdc00 >> 10)))
-			return "characters do not fit the encoding";
-		before = c;
-	}
-	return NULL;
-}
-
 /* ---------- values ---------- */
-
-static bool
-is_space(int c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* UTF-8 of characters that XML allows? */
-static bool
-is_xml_text(const char *text)
-{
-	static const int smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-
-	while (*text != '\0')
-	{
-		int			len;
-		int			c;
-
-		/* most text is ASCII, of which the control characters are looked at */
-		if (*text >= ' ' && *text <= '~')
-		{
-			text++;
-			continue;
-		}
-		len = (int) strnlen(text, 4);
-		c = xmlGetUTF8Char(BAD_CAST text, &len);
-		if (c < smallest[len > 0 ? len : 0] || !xmlIsCharQ(c))
-			return false;
-		text += len;
-	}
-	return true;
-}
 
 /* The first text of a member stays.  False: out of memory. */
 static bool
@@ -1645,226 +1093,9 @@ quantity_of(const char *text)
 static int
 flag_of(const char *text)
 {
-	if (xmlStrcasecmp(BAD_CAST text, BAD_CAST "true") == 0)
+	if (name_is(text, "true", strlen("true")))
 		return 1;
-	if (xmlStrcasecmp(BAD_CAST text, BAD_CAST "false") == 0)
+	if (name_is(text, "false", strlen("false")))
 		return 0;
 	return -1;
-}
-
-/* ---------- encoding ---------- */
-
-/* Either the numbers or the criteria are written; neither is a failure. */
-char *
-bw_xml_encode_order(const BwOrderBody *body)
-{
-	Writer		writer;
-
-	write_begin(&writer, "Order");
-	write_text(&writer, "CustomerOrderId", body->customer_order_id);
-	write_text(&writer, "Name", body->name);
-	if (body->number_count > 0)
-		write_numbers(&writer, body);
-	else
-		write_criteria(&writer, body);
-	write_flag(&writer, "PartialAllowed", body->partial_allowed);
-	write_flag(&writer, "BackOrderRequested", body->back_order_requested);
-	write_text(&writer, "SiteId", body->site_id);
-	write_text(&writer, "PeerId", body->peer_id);
-	return write_end(&writer);
-}
-
-static void
-write_numbers(Writer *writer, const BwOrderBody *body)
-{
-	write_open(writer, "ExistingTelephoneNumberOrderType");
-	write_list(writer, "TelephoneNumberList", "TelephoneNumber",
-			   body->numbers, body->number_count);
-	if (body->reservation_count > 0)
-		write_list(writer, "ReservationIdList", "ReservationId",
-				   body->reservation_ids, body->reservation_count);
-	write_close(writer);
-}
-
-static void
-write_criteria(Writer *writer, const BwOrderBody *body)
-{
-	if (body->type == NULL || xmlValidateNCName(BAD_CAST body->type, 0) != 0)
-	{
-		writer->failed = true;
-		return;
-	}
-	write_open(writer, body->type);
-	for (int i = 0; i < COUNT(criteria); i++)
-		write_text(writer, criteria[i].name,
-				   *(const char *const *) ((const char *) body + criteria[i].offset));
-	if (body->ends_in >= 0)
-		write_flag(writer, "EndsIn", body->ends_in != 0);
-	if (body->enable_lca >= 0)
-		write_flag(writer, "EnableLCA", body->enable_lca != 0);
-	if (body->quantity > 0)
-		write_number(writer, "Quantity", body->quantity);
-	write_close(writer);
-}
-
-char *
-bw_xml_encode_close(const char *name, const char *customer_order_id)
-{
-	Writer		writer;
-
-	write_begin(&writer, "Order");
-	write_text(&writer, "Name", name);
-	write_text(&writer, "CustomerOrderId", customer_order_id);
-	write_flag(&writer, "CloseOrder", true);
-	return write_end(&writer);
-}
-
-char *
-bw_xml_encode_disconnect(const BwDisconnectBody *body)
-{
-	Writer		writer;
-
-	write_begin(&writer, "DisconnectTelephoneNumberOrder");
-	write_text(&writer, "CustomerOrderId", body->customer_order_id);
-	write_open(&writer, "DisconnectTelephoneNumberOrderType");
-	write_list(&writer, "TelephoneNumberList", "TelephoneNumber",
-			   body->numbers, body->number_count);
-	write_text(&writer, "DisconnectMode", "normal");
-	write_text(&writer, "Protected", "UNCHANGED");
-	write_close(&writer);
-	return write_end(&writer);
-}
-
-char *
-bw_xml_encode_subscription(const BwSubscriptionBody *body)
-{
-	Writer		writer;
-
-	write_begin(&writer, "Subscription");
-	write_text(&writer, "OrderType", body->order_type);
-	write_text(&writer, "EventType", body->event_type);
-	write_text(&writer, "OrderId", body->order_id);
-	if (body->url != NULL)
-		write_callback(&writer, body);
-	if (body->email != NULL)
-	{
-		write_open(&writer, "EmailSubscription");
-		write_text(&writer, "Email", body->email);
-		write_text(&writer, "DigestRequested", body->digest);
-		write_close(&writer);
-	}
-	return write_end(&writer);
-}
-
-static void
-write_callback(Writer *writer, const BwSubscriptionBody *body)
-{
-	write_open(writer, "CallbackSubscription");
-	write_text(writer, "URL", body->url);
-	write_number(writer, "Expiry", body->expiry);
-	if (body->username != NULL || body->public_key != NULL)
-	{
-		write_open(writer, "CallbackCredentials");
-		if (body->username != NULL)
-		{
-			write_open(writer, "BasicAuthentication");
-			write_text(writer, "Username", body->username);
-			write_text(writer, "Password", body->password);
-			write_close(writer);
-		}
-		write_text(writer, "PublicKey", body->public_key);
-		write_close(writer);
-	}
-	write_text(writer, "NumberFormat", body->number_format);
-	write_close(writer);
-}
-
-char *
-bw_xml_encode_reservation(const char *telephone_number)
-{
-	Writer		writer;
-
-	write_begin(&writer, "Reservation");
-	write_text(&writer, "ReservedTn", telephone_number);
-	return write_end(&writer);
-}
-
-/* After a failure the others do nothing, and write_end() tells. */
-static void
-write_begin(Writer *writer, const char *root)
-{
-	writer->buffer = xmlBufferCreate();
-	writer->writer = writer->buffer != NULL ?
-		xmlNewTextWriterMemory(writer->buffer, 0) : NULL;
-	writer->failed = writer->writer == NULL ||
-		xmlTextWriterStartDocument(writer->writer, NULL, "UTF-8", NULL) < 0;
-	write_open(writer, root);
-}
-
-/* The document, malloc'd; NULL after a failure. */
-static char *
-write_end(Writer *writer)
-{
-	char	   *result = NULL;
-
-	if (!writer->failed && xmlTextWriterEndDocument(writer->writer) >= 0 &&
-		xmlTextWriterFlush(writer->writer) >= 0)
-		result = strdup((const char *) xmlBufferContent(writer->buffer));
-	if (writer->writer != NULL)
-		xmlFreeTextWriter(writer->writer);
-	if (writer->buffer != NULL)
-		xmlBufferFree(writer->buffer);
-	return result;
-}
-
-static void
-write_open(Writer *writer, const char *name)
-{
-	if (!writer->failed &&
-		xmlTextWriterStartElement(writer->writer, BAD_CAST name) < 0)
-		writer->failed = true;
-}
-
-static void
-write_close(Writer *writer)
-{
-	if (!writer->failed && xmlTextWriterEndElement(writer->writer) < 0)
-		writer->failed = true;
-}
-
-/* NULL is left out. */
-static void
-write_text(Writer *writer, const char *name, const char *text)
-{
-	if (writer->failed || text == NULL)
-		return;
-	if (!is_xml_text(text) ||
-		xmlTextWriterWriteElement(writer->writer, BAD_CAST name,
-								  BAD_CAST text) < 0)
-		writer->failed = true;
-}
-
-static void
-write_flag(Writer *writer, const char *name, bool flag)
-{
-	write_text(writer, name, flag ? "true" : "false");
-}
-
-static void
-write_number(Writer *writer, const char *name, int64_t number)
-{
-	char		text[24];
-
-	snprintf(text, sizeof(text), "%lld", (long long) number);
-	write_text(writer, name, text);
-}
-
-static void
-write_list(Writer *writer, const char *wrapper, const char *name,
-		   const char *const *items, int count)
-{
-	write_open(writer, wrapper);
-	for (int i = 0; i < count; i++)
-		write_text(writer, name, items[i]);
-	write_close(writer);
 }

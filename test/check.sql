@@ -241,5 +241,13 @@ SELECT alike(says('SIP peer'), 'the SIP peers could not be listed: HTTP status 5
              'a list of SIP peers that does not come');
 SELECT test.sandbox('DELETE faults');
 
+-- A rate limit that is used up is one line, and not the end of them.
+ALTER SERVER bandwidth OPTIONS (SET requests_per_minute '1', SET burst '1');
+SET bandwidth.max_rate_limit_wait = 0;
+SELECT alike(says('access'), 'rate limit of account "9900000" is used up: The next call of this kind is possible at % | Call bw_check() again then.',
+             'a rate limit that is used up');
+SELECT alike(lines(), '%, user mapping, access!, owner''s user mapping, identity, %, listener, subscription%', 'leaves out the account, site and peer');
+RESET bandwidth.max_rate_limit_wait;
+
 DROP OWNED BY check_app;
 SELECT * FROM finish();

@@ -25,7 +25,7 @@ SELECT is(outcome(max(id)), 'COMPLETE', 'there are numbers to give back') FROM b
 -- What is refused before anything is written
 --
 SELECT is(test.error($$SELECT bw_disconnect(ARRAY['9192440001'])$$),
-          '42501 disconnecting is not allowed for server "bandwidth" | Its owner can run ALTER SERVER ... OPTIONS (ADD allow_disconnect ''true'').',
+          '42501 disconnecting is not allowed for server "bandwidth" | Its owner can set the server option "allow_disconnect" to true.',
           'nothing is disconnected unless the server says so');
 ALTER SERVER bandwidth OPTIONS (ADD allow_disconnect 'true');
 SET ROLE disconnect_app;

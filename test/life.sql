@@ -175,10 +175,11 @@ SELECT test.sandbox('config reservation_s=14400');
 -- an id is a part of the path of a call
 SELECT test.requests() AS before \gset
 SELECT is(test.error(format('SELECT * FROM %s(%L)', f, id)),
-          format('22023 invalid id: "%s" | An id at Bandwidth is not empty, and neither "." nor "..".', id), f || ': no id')
-  FROM unnest(ARRAY['bw_unreserve', 'bw_reservation', 'bw_sip_peers']) AS f, unnest(ARRAY['.', '..']) AS id;
-SELECT alike(test.error(format('SELECT * FROM bw_numbers(site_id => %L)', id)), '22023 invalid id: %', 'bw_numbers: no id')
-  FROM unnest(ARRAY['.', '..', '']) AS id;
+          format('22023 invalid reservation_id: "%s" | An id has 1 to 100 letters, digits, dashes and underscores.', id), f || ': no id')
+  FROM unnest(ARRAY['bw_unreserve', 'bw_reservation']) AS f, unnest(ARRAY['.', '..', '../x', 'a/b', 'a?b']) AS id;
+SELECT is(test.error(format('SELECT * FROM %s(site_id => %L)', f, id)),
+          format('22023 invalid site_id: "%s" | The id of a site is a positive integer.', id), f || ': no id')
+  FROM unnest(ARRAY['bw_sip_peers', 'bw_numbers']) AS f, unnest(ARRAY['.', '..', '../x', '1/2']) AS id;
 SELECT alike(test.error(format('SELECT bw_adopt(1, %L)', id)), '22023 invalid id: %', 'bw_adopt: no id')
   FROM unnest(ARRAY['.', '..', '']) AS id;
 SELECT is(test.requests() - :before, 0, 'nothing was sent');

@@ -70,6 +70,21 @@ SELECT is(with_arguments($$'number_column', 'phone', 'status_column', 'shout'$$)
 SELECT is(with_arguments($$'number_column', 'id'$$),
           '22023 column "id" of table "customer" cannot be written by bw_provision() | It is part of the primary key. | Name another column in argument "number_column".',
           'the primary key');
+SELECT is(with_arguments($$'number_column', 'phone', 'zip', '27601', 'zip', '10001'$$),
+          '22023 argument "zip" of bw_provision() is given twice', 'two values');
+SELECT is(with_arguments($$'number_column', 'phone', 'zip_column', 'postcode', 'zip', '10001'$$),
+          '22023 arguments "zip_column" and "zip" of bw_provision() exclude each other', 'a value and a column');
+SELECT is(with_arguments($$'number_column', 'phone', 'number_column', 'name', 'zip', '27601'$$),
+          '22023 argument "number_column" of bw_provision() is given twice', 'two columns');
+SELECT is(with_arguments($$'number_column', 'phone', 'status_column', 'phone', 'zip', '27601'$$),
+          '22023 column "phone" of table "customer" cannot be written by bw_provision() | Argument "number_column" names it, too. | Name another column in argument "status_column".',
+          'one column for number and status');
+SELECT is(with_arguments($$'number_column', 'phone', 'status_column', 'phone_error', 'error_column', 'phone_error', 'zip', '27601'$$),
+          '22023 column "phone_error" of table "customer" cannot be written by bw_provision() | Another argument names it, too. | Name another column in argument "error_column".',
+          'one column for status and error');
+SELECT is(with_arguments($$'number_column', 'phone', 'error_column', 'name', 'zip', '27601'$$),
+          '22023 column "name" of table "customer" cannot be written by bw_provision() | It is NOT NULL, and gets null where there was no error. | Name another column in argument "error_column".',
+          'no place for no error');
 SELECT is(with_arguments($$'number_column', 'phone', 'number_format', 'pretty'$$),
           '22023 invalid value for argument "number_format" of bw_provision(): "pretty" | Formats are "ten_digits" (5405514342) and "e164" (+15405514342).',
           'an unknown format');
@@ -99,11 +114,39 @@ SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, even
                '^39P01 trigger "t": bw_provision\(\) needs a WHEN condition', 'UPDATE of whatever');
 SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, event => 'AFTER UPDATE', level => 'REFERENCING NEW TABLE AS n', insert => 'UPDATE customer SET name = name'),
                '^39P01 trigger "t": bw_provision\(\) must be fired for each row by UPDATE', 'UPDATE for each statement');
+SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, event => 'AFTER INSERT OR UPDATE'),
+               '^39P01 trigger "t": bw_provision\(\) needs a WHEN condition', 'INSERT, with an UPDATE that will write the outcome');
+SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, event => 'AFTER INSERT OR DELETE'),
+               '^39P01 trigger "t": bw_provision\(\) must be fired by INSERT, or by UPDATE', 'INSERT, with a DELETE to come');
 SELECT is(test.error('SELECT bw_provision()'), '39P01 function "bw_provision" was not called by trigger manager', 'no trigger');
 CREATE TABLE keyless (phone text);
 SELECT matches(with_arguments($$'number_column', 'phone', 'zip', '27601'$$, tab => 'keyless', insert => 'INSERT INTO keyless VALUES (NULL)'),
                '^55000 table "keyless" has no primary key \| .*ALTER TABLE public.keyless ADD PRIMARY KEY', 'no primary key');
+
+-- columns that cannot hold an outcome
+CREATE TYPE feeling AS ENUM ('COMPLETE', 'FAILED');
+CREATE DOMAIN short AS varchar(10);
+CREATE TABLE narrow (id integer PRIMARY KEY, small integer, big bigint, ten short, tag uuid, mood feeling, flag boolean,
+                     word varchar(8), exact numeric(10, 0), padded character(12));
+SELECT is(with_arguments(format($$'npanxx', '919200', %s$$, arguments), tab => 'narrow', insert => 'INSERT INTO narrow VALUES (1)'),
+          format('22023 column "%s" of table "narrow" cannot be written by bw_provision() | Its type %s does not take "%s". | Name another column in argument "%s".',
+                 col, type, value, argument), format('%s for %s', type, argument))
+  FROM (VALUES ($$'number_column', 'small'$$, 'small', 'integer', '9999999999', 'number_column'),
+               ($$'number_column', 'tag'$$, 'tag', 'uuid', '9999999999', 'number_column'),
+               ($$'number_column', 'ten', 'number_format', 'e164'$$, 'ten', 'character varying(10)', '+19999999999', 'number_column'),
+               ($$'number_format', 'e164', 'number_column', 'exact'$$, 'exact', 'numeric(10,0)', '+19999999999', 'number_column'),
+               ($$'number_column', 'big', 'status_column', 'flag'$$, 'flag', 'boolean', 'COMPLETE', 'status_column'),
+               ($$'number_column', 'big', 'status_column', 'mood'$$, 'mood', 'feeling', 'REJECTED', 'status_column'),
+               ($$'number_column', 'big', 'status_column', 'word'$$, 'word', 'character varying(8)', 'CANCELLED', 'status_column'),
+               ($$'number_column', 'big', 'error_column', 'small'$$, 'small', 'integer', '5005: taken', 'error_column'))
+       AS v(arguments, col, type, value, argument);
 SELECT is((SELECT count(*) FROM bw_orders), 0::bigint, 'none of them ordered anything');
+BEGIN;
+SELECT is(with_arguments(format($$'npanxx', '919200', 'number_column', %L, 'number_format', %L$$, col, number_format), tab => 'narrow',
+                         insert => format('INSERT INTO narrow VALUES (%s)', n)), NULL, format('a number in %s, %s', col, number_format))
+  FROM (VALUES (1, 'big', 'ten_digits'), (2, 'big', 'e164'), (3, 'ten', 'ten_digits'), (4, 'exact', 'ten_digits'), (5, 'padded', 'e164'))
+       AS v(n, col, number_format);
+ROLLBACK;
 DELETE FROM customer;
 
 --

@@ -139,6 +139,10 @@ SELECT ok(comes_to_wait(:unreached, 'another try at T: Failed to connect%'), 'an
 SELECT ok(last_error_at > last_success_at AND last_error LIKE 'Failed to connect%', 'the worker''s last error') FROM bw_stat_worker;
 SELECT alike(detail, 'the last call or step failed at %: Failed to connect%', 'which bw_check() shows') FROM bw_check()
  WHERE "check" = 'last error' AND NOT ok AND hint IS NOT NULL;
+SET ROLE stat_nobody;
+SELECT alike(detail, 'the last call or step failed at %: members of pg_monitor see why', 'and keeps from those who may not see everybody''s orders')
+  FROM bw_check() WHERE "check" = 'last error' AND NOT ok;
+RESET ROLE;
 SELECT ok(later >= 1 AND last_error LIKE 'Failed to connect%', 'and is counted') FROM bw_stat_requests WHERE class = 'order';
 ALTER SERVER bandwidth OPTIONS (SET base_url :'base_url');
 SELECT is(bw_wait(:unreached), 'COMPLETE', 'it goes out in the end');
@@ -225,6 +229,17 @@ UPDATE bw_identity SET instance = 'copy';
 SELECT is(waits(:first), 'bw_take_over(): this database is a copy of the one that its orders belong to', 'in a copy nothing is sent');
 UPDATE bw_identity SET home = gen_random_uuid();
 SELECT is(waits(:first), 'the database that it was made in: this one is a copy', 'least of all what was ordered elsewhere');
+
+-- beside a table that is read in parallel
+CREATE TABLE crowd AS SELECT generate_series(1, 10000) AS n;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT count(w.waiting_for) AS seen FROM crowd AS c, bw_open_orders AS w WHERE c.n = w.id - :first + 1 \gset
+SELECT ok(:seen > 0, 'what an order waits for can be joined with a large table');
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
 
 -- all of it at once
 SELECT bw_stat_reset();

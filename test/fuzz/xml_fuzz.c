@@ -19,6 +19,7 @@
 #include <libxml/xmlerror.h>
 
 #include "xml.h"
+#include "xml_write.h"
 
 int			LLVMFuzzerInitialize(int *argc, char ***argv);
 int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

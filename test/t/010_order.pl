@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use BwTest;
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -108,17 +109,20 @@ sub rss_anon
 	my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>;
 	return $kb;
 }
-# Bytes used in the context that lives as long as the worker does.
-sub top_context
+# Bytes used in a memory context of a process, or in all of them.
+sub memory_used
 {
+	my ($pid, $context) = @_;
 	my $log = $node->logfile;
 	my $before = -s $log;
 	my $used;
 
-	$node->safe_psql('postgres', 'SELECT pg_log_backend_memory_contexts(' . worker_pid($node) . ')');
-	wait_until(sub { ($used) = slurp_file($log, $before) =~ /TopMemoryContext: .*; (\d+) used/ }, 'memory contexts are in the log');
+	$node->safe_psql('postgres', "SELECT pg_log_backend_memory_contexts($pid)");
+	wait_until(sub { ($used) = slurp_file($log, $before) =~ /$context: .*; (\d+) used/ }, 'memory contexts are in the log');
 	return $used;
 }
+# The context that lives as long as the worker does.
+sub top_context { return memory_used(worker_pid($node), 'TopMemoryContext'); }
 my $script =
   join '', map { "SELECT bw_order(ARRAY['" . (9192100000 + $_) . "'], name => 'n$_');\n" } 1 .. 100;
 $node->safe_psql('postgres', $script);
@@ -137,5 +141,22 @@ SKIP:
 	skip 'valgrind keeps what was freed', 1 if $ENV{BW_VALGRIND};
 	cmp_ok($last, '<=', $first * 1.1, "the worker's memory stays: $first kB after 100, $last kB after 1,000");
 }
+
+# --- a wait that lasts: each look at its memory is a lap of it ---
+$node->safe_psql('postgres', 'SELECT bw_pause()');
+my $ids = $node->safe_psql('postgres',
+	'SELECT array_agg(o.id) FROM generate_series(9192110000, 9192110499) AS n, LATERAL bw_order(ARRAY[n::text]) AS o');
+my $output = '';
+my $waiter = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT count(*) FROM bw_wait('$ids'::bigint[], '1 hour')" ],
+	'<', \undef, '>', \$output);
+my $pid;
+wait_until(sub { $pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM bw_wait%'}) },
+	'somebody waits for 500 orders');
+my $at_first = memory_used($pid, 'Grand total');
+memory_used($pid, 'Grand total') for 1 .. 20;
+cmp_ok(memory_used($pid, 'Grand total'), '<=', $at_first + 65536, 'a wait needs no more memory the longer it lasts');
+$node->safe_psql('postgres', 'SELECT bw_resume()');
+$waiter->finish;
+is($output, "500\n", 'and ends when the orders do');
 
 done_testing();

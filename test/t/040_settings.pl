@@ -25,6 +25,8 @@ is($bare->safe_psql('postgres', "SELECT count(*) FROM bw_search('540551', quanti
 	'7', 'searching needs no preload');
 is($bare->safe_psql('postgres', q{SELECT "check", ok, detail, hint FROM bw_check() WHERE "check" = 'preload'}),
 	"preload|f|the library is not preloaded|$line", 'bw_check() says that it is missing');
+is($bare->safe_psql('postgres', q{SELECT ok, hint FROM bw_check() WHERE "check" = 'worker'}),
+	'f|It comes by itself once the library is preloaded.', 'and what the worker waits for');
 is($bare->safe_psql('postgres', q{SELECT ok, detail FROM bw_check() WHERE "check" = 'worker'}),
 	'f|no worker serves this database', 'and so is the worker');
 my $err = messages($bare, "SELECT bw_order(ARRAY['5402278098'])");

@@ -176,6 +176,8 @@ foreach my $encoding ('latin1', 'sql_ascii')
 	is($story->(), "$name|COMPLETE|", "$encoding: and kept; no difference to its echo is seen");
 	is(sql("$client SELECT count(*) FROM bw_search(city => '$name', state => 'NC')", $encoding), 0, "$encoding: so is a city, in a search");
 	like(($sandbox->journal(class => 'SEARCH'))[-1]{query}, qr/city=Caf%C3%A9/i, "$encoding: as UTF-8");
+	is(sql("$client SELECT count(*) FROM bw_numbers(state => 'NC', rate_center => '$name')", $encoding), 0, "$encoding: so is a filter of a list");
+	like(($sandbox->journal(class => 'INSERVICE_NPANXX'))[-1]{query}, qr/ratecenter=Caf%C3%A9/i, "$encoding: as UTF-8, too");
 
 	# a reply with what LATIN1 has, and what it has not
 	$sandbox->fault(class => 'ORDER', method => 'POST', kind => 'refuse', code => '5071', text => "na\x{ef}ve \x{2192} no", count => 1);

@@ -60,7 +60,7 @@ sub lock_row
 
 # --- the look-up begins before the reply comes ---
 look_up_delays('600,600,600');
-next_posts({ kind => 'status', status => 429, delay_ms => 3000 });
+next_posts({ kind => 'rate_limit', retry_after_s => 1, delay_ms => 3000 });
 my $id = order_id($node, ++$number);
 wait_for_status($node, $id, 'SENDING');
 sql("UPDATE bw_open_requests SET due_at = '-infinity'");
@@ -75,7 +75,7 @@ wait_for_all($node);
 is(statuses($id) . ' ' . bought($number++), 'COMPLETE 1', 'then it is sent again');
 
 # --- not now, while somebody holds one of two orders ---
-next_posts({ kind => 'status', status => 429, delay_ms => 1500 });
+next_posts({ kind => 'rate_limit', retry_after_s => 1, delay_ms => 1500 });
 my ($ids, $numbers) = two_together();
 my $session = lock_row($ids->[1]);
 wait_until(sub { statuses(@$ids) eq 'UNKNOWN SENDING' }, 'not now, while one of two orders is locked: neither goes back');

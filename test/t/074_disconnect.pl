@@ -173,6 +173,25 @@ wait_until(sub { field($sent, 'status', 'copy') eq 'COMPLETE' }, 'what the origi
 is(field($unsent, 'status', 'copy'), 'HELD', 'what it did not waits for its time');
 is(posts(), 0, 'and nothing is sent');
 is(scalar(disconnects_of($sent_tn)), 1, 'one disconnect');
+sql('DROP DATABASE copy WITH (FORCE)', 'template1');
+
+# --- forbidden while the worker is about to look at the queue ---
+sql("ALTER SERVER bandwidth OPTIONS (SET release_after '0')");
+sql("SELECT bw_cancel($unsent)");
+my ($kept_tn) = buy(1);
+sql("SELECT bw_pause(reason => 'to think')");
+my $forbidden = disconnect($kept_tn);
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; LOCK TABLE bw_order_numbers IN ACCESS EXCLUSIVE MODE');
+sql('SELECT bw_resume()');
+my $worker = worker_pid($node);
+wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE pid = $worker AND NOT granted AND relation = 'bw_order_numbers'::regclass") },
+	'the worker has read the options, and not yet the queue');
+sql("ALTER SERVER bandwidth OPTIONS (SET allow_disconnect 'false')");
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_for_status($node, $forbidden, 'REJECTED');
+is(scalar(disconnects_of($kept_tn)), 0, 'the number stays');
 
 $node->stop;
 done_testing();

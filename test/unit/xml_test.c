@@ -26,6 +26,7 @@
 
 #include "tap.h"
 #include "xml.h"
+#include "xml_write.h"
 
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
