@@ -979,5 +979,9 @@ bw_api_location_id(const BwHttpReply *reply)
 	while (start > reply->location && start[-1] != '/')
 		start--;
 	len -= start - reply->location;
+	/* What is no text of the database's encoding is not to get into it. */
+	for (size_t i = 0; i < len; i++)
+		if (!isgraph((unsigned char) start[i]))
+			return NULL;
 	return len > 0 ? pnstrdup(start, len) : NULL;
 }

@@ -87,6 +87,7 @@ typedef struct Turn
 
 static bool group_turn(BwWork *work, BwGroup *group, bool known);
 static TimestampTz after_failure(BwWork *work, Turn *turn);
+static void look_at_account(BwWork *work, void *arg);
 static void put_off_suspect(BwWork *work, void *arg);
 static void claim_next_group(BwWork *work, void *arg);
 static bool may_claim(BwWork *work, Turn *turn);
@@ -171,7 +172,7 @@ group_turn(BwWork *work, BwGroup *group, bool known)
 /*
  * When to come again.  If the orders could not be written down again and
  * again, one of them may be bad: fewer are tried at a time, until the bad one is
- * alone and waits.
+ * alone and waits.  Without credentials none of them is.
  */
 static TimestampTz
 after_failure(BwWork *work, Turn *turn)
@@ -180,7 +181,8 @@ after_failure(BwWork *work, Turn *turn)
 
 	if (turn->state == NULL)
 		return TimestampTzPlusMilliseconds(now, RETRY_MS);
-	if (turn->state->failures < PATIENT_FAILURES)
+	if (turn->state->failures < PATIENT_FAILURES ||
+		!bw_work_transaction(work, look_at_account, turn, NULL))
 		return bw_group_back_off(turn->state);
 	turn->state->pick_limit = turn->suspects / 2;
 	if (turn->suspects > 1 ||
@@ -188,6 +190,17 @@ after_failure(BwWork *work, Turn *turn)
 		 bw_work_transaction(work, put_off_suspect, turn, "putting an order off")))
 		return now;
 	return bw_group_back_off(turn->state);
+}
+
+/* Fails where the role, its rights or its credentials are missing. */
+static void
+look_at_account(BwWork *work, void *arg)
+{
+	const Turn *turn = arg;
+	BwTask	   *task = bw_task_create(work, BW_TASK_SUBMIT, 0);
+
+	bw_task_account(task, turn->group->server, turn->group->ordered_by, NULL);
+	bw_task_free(task);
 }
 
 static void

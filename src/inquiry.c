@@ -46,6 +46,7 @@ struct BwInquiry
 	char	   *list_query;		/* of the page to ask for; NULL: none */
 	int			list_pages;
 	bool		list_failed;
+	bool		copied;			/* each copy of it buys: all are to be known */
 	bool		inconclusive;
 	int			calls;
 	BwFound		found[FOUND_MAX];
@@ -94,7 +95,9 @@ bw_inquiry_create(BwWork *work, const BwRequestRow *request, bool look_up,
 	inquiry->guard.arg = inquiry;
 	MemoryContextRegisterResetCallback(task->cxt, &inquiry->guard);
 	copy_request(inquiry, request);
-	inquiry->list_query = look_up ? first_list_query(&inquiry->request) : NULL;
+	inquiry->copied = strcmp(request->kind, "direct") == 0 && request->attempts > 1;
+	inquiry->list_query = look_up || inquiry->copied
+		? first_list_query(&inquiry->request) : NULL;
 	inquiry->number_count = number_count;
 	inquiry->numbers = palloc(sizeof(char *) * Max(number_count, 1));
 	inquiry->number_done = palloc0(sizeof(bool) * Max(number_count, 1));
@@ -340,6 +343,8 @@ bw_inquiry_take(BwTask *task)
 	{
 		case ASK_LIST:
 			take_list(task);
+			if (inquiry->copied && inquiry->list_failed && inquiry->list_query == NULL)
+				inquiry->inconclusive = true;
 			break;
 		case ASK_ORDER:
 			take_order(task);
@@ -484,6 +489,12 @@ take_number(BwTask *task)
 		strcmp(reply->account_id, inquiry->request.account_id) == 0)
 		(void) add_found(task, reply->order_id, false);
 	bw_xml_free_number(reply);
+}
+
+bool
+bw_inquiry_is_outdated(const BwTask *task, const BwRequestRow *request)
+{
+	return ((const BwInquiry *) task->detail)->request.attempts != request->attempts;
 }
 
 bool

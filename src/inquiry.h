@@ -4,8 +4,8 @@
  *	  What does Bandwidth know of a request?  A chain of GETs.
  *
  * An inquiry reads the orders that are bound to the request or may be.  For a
- * request of unknown outcome it first asks for the orders that carry its
- * CustomerOrderId, and reads the one that bw_adopt() named, which is the
+ * request of unknown outcome, and for a direct one that was sent twice, it first
+ * asks for the orders that carry its CustomerOrderId, and reads the one that bw_adopt() named, which is the
  * request's only if it asks for the same; for one that was sent twice it also
  * asks which orders put the numbers into service that the second copy did not
  * get, because the copy that was lost may have got them.
@@ -55,6 +55,9 @@ extern bool bw_inquiry_next(BwWork *work, BwTask *task);
 
 /* Take in the answer to the last question. */
 extern void bw_inquiry_take(BwTask *task);
+
+/* Was the request sent again since the inquiry began? */
+extern bool bw_inquiry_is_outdated(const BwTask *task, const BwRequestRow *request);
 
 /* False after a call that failed, or an answer that could not be read. */
 extern bool bw_inquiry_is_complete(const BwTask *task);

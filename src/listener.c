@@ -789,6 +789,10 @@ keep_header(BwParked *request, const char *name, char *buffer, size_t size,
 	if (value == NULL)
 		return;
 	strlcpy(buffer, value, size);
+	/* It is kept as text, of which not all bytes are one. */
+	for (char *p = buffer; *p != '\0'; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 	*field = buffer;
 }
 

@@ -119,6 +119,7 @@ static TimestampTz next_question(const BwWork *work, const BwRequestRow *request
 static int	first_answers(BwTask **tasks, int count);
 static bool record_all(BwWork *work, BwTask **tasks, int count, const char *what);
 static void record(BwWork *work, void *arg);
+static void keep_candidates(BwTask *task);
 static TimestampTz keep_progress(BwTask *task, const BwRequestRow *request);
 static bool may_end(const BwSettlement *item);
 static TimestampTz copies_known_at(const BwRequestRow *request);
@@ -316,11 +317,16 @@ start_bulk(BwWork *work, Lap *lap, const BwRequestRow **requests, int count)
 	/* Those that come due meanwhile go with them. */
 	if (again_at > now)
 		put_off_many(lap, requests, count, again_at);
+	else if (!bw_work_attempt(work, make_bulk, &making, "asking about many orders"))
+		put_off_many(lap, requests, count, TimestampTzPlusMilliseconds(now, PAUSED_MS));
 	else if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 									  server->requests_per_minute, server->burst,
 									  &again_at))
+	{
+		bw_task_free(making.task);
 		put_off_many(lap, requests, count, again_at);
-	else if (bw_work_attempt(work, make_bulk, &making, "asking about many orders"))
+	}
+	else
 	{
 		lap->tasks = lappend(lap->tasks, making.task);
 		put_off_many(lap, requests, count, next_question(work, requests[0]));
@@ -386,6 +392,7 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 	const BwServer *server = bw_config_server_if_exists(request->server);
 	Making		making = {.request = request,.server = server};
 	bool		disconnect = strcmp(request->kind, "disconnect") == 0;
+	BwEndpointClass class = disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER;
 	TimestampTz retry_at;
 
 	making.count_numbers = !bw_store_counts_yet(request->id);
@@ -398,14 +405,18 @@ resend(BwWork *work, Lap *lap, const BwRequestRow *request)
 			 request->quantity > bw_guards_room(work, server, disconnect
 												? BW_KIND_DISCONNECT : BW_KIND_ORDER))
 		put_off(lap, request);
-	else if (!bw_registry_budget_take(server->account_id,
-									  disconnect ? BW_CLASS_DISCONNECT : BW_CLASS_ORDER,
-									  server->requests_per_minute, server->burst,
-									  &retry_at))
+	else if (bw_registry_budget_left(server->account_id, class,
+									 server->requests_per_minute, server->burst,
+									 &retry_at) <= 0)
 		put_off_until(lap, request, retry_at);
 	else if (bw_work_attempt(work, make_resend, &making, "sending a request again") &&
 			 making.task != NULL)
+	{
 		lap->tasks = lappend(lap->tasks, making.task);
+		(void) bw_registry_budget_take(server->account_id, class,
+									   server->requests_per_minute, server->burst,
+									   &retry_at);
+	}
 	else
 		put_off(lap, request);
 }
@@ -500,17 +511,19 @@ start_inquiry(BwWork *work, Lap *lap, const BwRequestRow *request, bool look_up)
 	}
 	if (!has_socket(work, lap, server))
 		return false;
+	if (!bw_work_attempt(work, make_inquiry, &making, "asking about an order"))
+	{
+		put_off(lap, request);
+		return false;
+	}
+	/* Only now: who may not ask at all takes no call from others. */
 	if (!bw_registry_budget_take(server->account_id, BW_CLASS_HISTORY,
 								 server->requests_per_minute, server->burst,
 								 &retry_at))
 	{
+		bw_task_free(making.task);
 		lap->next_due = Min(lap->next_due, retry_at);
 		bar(work, server->name, true);
-		return false;
-	}
-	if (!bw_work_attempt(work, make_inquiry, &making, "asking about an order"))
-	{
-		put_off(lap, request);
 		return false;
 	}
 	lap->tasks = lappend(lap->tasks, making.task);
@@ -679,6 +692,11 @@ record(BwWork *work, void *arg)
 		/* It may have been settled by a callback meanwhile. */
 		if (requests[i] == NULL || requests[i]->step == NULL)
 			continue;
+		if (bw_inquiry_is_outdated(task, requests[i]))
+		{
+			keep_candidates(task);
+			continue;
+		}
 		memset(item, 0, sizeof(BwSettlement));
 		item->request = requests[i];
 		item->source = task->source;
@@ -726,6 +744,20 @@ keep_progress(BwTask *task, const BwRequestRow *request)
 									  : 1000 * (int64) bw_poll_interval_s);
 	bw_store_progress(task->id, &learnt, due);
 	return due;
+}
+
+/*
+ * The request was sent again meanwhile: what is known of the copies before is not
+ * all.  It is read once more with what the new one became.
+ */
+static void
+keep_candidates(BwTask *task)
+{
+	BwProgress	learnt;
+
+	bw_inquiry_progress(task, &learnt);
+	learnt.checked_count = 0;
+	bw_store_progress(task->id, &learnt, DT_NOEND);
 }
 
 /*

@@ -28,7 +28,8 @@ static BwStatement note_pruned = {
 
 /*
  * $1: before; $2: after.  How many were deleted, and the last id of the page:
- * null if there is none, or nothing of that age.
+ * null if there is none, or nothing of that age.  A request ends with all of its
+ * orders, so they are there until then.
  */
 static BwStatement prune_orders = {
 	.text =
@@ -39,6 +40,7 @@ static BwStatement prune_orders = {
 	"  WHERE o.id IN (SELECT page.id FROM page) AND o.is_final"
 	"    AND COALESCE(o.closed_at, o.created_at) < $1"
 	"    AND NOT EXISTS (SELECT FROM bw_provisions AS p WHERE p.order_id = o.id)"
+	"    AND NOT EXISTS (SELECT FROM bw_open_requests AS w WHERE w.request_id = o.request_id)"
 	"  ORDER BY o.id FOR UPDATE SKIP LOCKED),"
 	"e AS (DELETE FROM bw_order_events AS e USING gone WHERE e.order_id = gone.id),"
 	"d AS (DELETE FROM bw_orders AS o USING gone WHERE o.id = gone.id RETURNING o.id)"

@@ -93,23 +93,37 @@ static BwStatement end_doubt = {
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
-/* What the ids that we make look like says BW_NEW_CUSTOMER_ORDER_ID. */
+/*
+ * What the ids that we make look like says BW_NEW_CUSTOMER_ORDER_ID.  The attempts
+ * of an order share an id of the user's own; what is bound, or noted as lost, was
+ * found before.
+ */
 static BwStatement may_be_ours = {
 	.text =
 	"WITH t AS ("
-	" SELECT c, n::int AS n, split_part(c, '-', 1)"
-	"                        = (SELECT left(i.home::text, 8) FROM bw_identity AS i) AS made_here"
-	"   FROM unnest($2::text[]) WITH ORDINALITY AS t(c, n))"
-	"SELECT t.n, r.id, COALESCE(o.id, CASE WHEN made_here"
-	"                                  THEN substring(t.c, '-([0-9]{1,18})-')::bigint END)"
+	" SELECT c, b, n::int AS n, split_part(c, '-', 1)"
+	"                           = (SELECT left(i.home::text, 8) FROM bw_identity AS i) AS made_here"
+	"   FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t(c, b, n))"
+	"SELECT DISTINCT ON (t.n) t.n, CASE WHEN r.state = 'new' THEN r.id END,"
+	"       COALESCE(o.id, CASE WHEN made_here"
+	"                      THEN substring(t.c, '-([0-9]{1,18})-')::bigint END)"
 	"  FROM t"
 	"  LEFT JOIN bw_requests AS r ON r.account_id = $1 AND r.customer_order_id COLLATE \"C\" = t.c"
 	"  LEFT JOIN bw_orders AS o ON o.account_id = $1 AND o.customer_order_id = t.c"
-	" WHERE r.state = 'new'"
-	"    OR r.id IS NULL AND (made_here OR o.status IN ('QUEUED', 'HELD'))",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
+	" WHERE (r.state = 'new'"
+	"        OR r.id IS NULL AND (made_here OR o.status IN ('QUEUED', 'HELD'))"
+	"        OR o.status IN ('QUEUED', 'HELD') AND o.attempts_used > 1)"
+	"   AND NOT EXISTS (SELECT FROM bw_requests AS x"
+	"                    WHERE x.bandwidth_order_id COLLATE \"C\" = t.b)"
+	"   AND NOT EXISTS (SELECT FROM bw_lost_orders AS l"
+	"                    WHERE l.account_id = $1 AND l.bandwidth_order_id = t.b)"
+	" ORDER BY t.n, r.state <> 'new'",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID}
 };
+
+/* The numbers that an order asks for in its present attempt, as "n". */
+#define NOW_WANTED(o) "n.order_id = " o ".id AND n.attempt = " o ".attempts_used"
 
 /*
  * The members of a request of this server and role that waits, if it asks for
@@ -125,7 +139,8 @@ static BwStatement members_of_request = {
 	"       WHEN 'direct' THEN cardinality($3) = 0 AND $4 IN (-1, r.quantity)"
 	"       ELSE cardinality($3) = 0 OR $3 ="
 	"            (SELECT array_agg(n.telephone_number ORDER BY n.telephone_number)"
-	"               FROM bw_order_numbers AS n WHERE n.order_id = ANY (r.members))"
+	"               FROM bw_orders AS m JOIN bw_order_numbers AS n ON " NOW_WANTED("m")
+	"              WHERE m.id = ANY (r.members))"
 	"       END"
 	" ORDER BY o.id FOR NO KEY UPDATE OF o NOWAIT",
 	.nargs = 6,
@@ -134,14 +149,24 @@ static BwStatement members_of_request = {
 
 /*
  * Without a request: orders for one of the numbers, which shared one, or the
- * order by criteria ($6) that was given these numbers.  What was sent before
- * they were made ($7) was sent by others, which were lost.
+ * order ($6) that was given these numbers by a search: what it searches for, and
+ * what it has besides.  What was sent before they were made ($7) was sent by others,
+ * which were lost.
  */
 static BwStatement members_by_numbers = {
 	.text =
 	"WITH c AS ("
-	" SELECT o.id, o.criteria, o.direct, o.quantity, o.partial_allowed, r.id AS request"
+	" SELECT o.id, o.attempts_used, o.direct, o.partial_allowed, r.id AS request,"
+	"        n.count AS numbers, s.count AS searched,"
+	"        CASE WHEN s.count > 0 THEN s.count + n.count"
+	"             WHEN o.criteria IS NOT NULL THEN o.quantity END AS wanted"
 	"   FROM bw_orders AS o LEFT JOIN bw_requests AS r ON r.id = o.request_id"
+	"  CROSS JOIN LATERAL ("
+	"   SELECT count(*)::int AS count FROM bw_order_numbers AS n"
+	"    WHERE " NOW_WANTED("o") ") AS n"
+	"  CROSS JOIN LATERAL ("
+	"   SELECT COALESCE(sum(s.quantity), 0)::int AS count FROM bw_searches AS s"
+	"    WHERE s.order_id = o.id) AS s"
 	"  WHERE (o.id = $6 OR"
 	"         o.id IN (SELECT n.order_id FROM bw_order_numbers AS n"
 	"                   WHERE n.telephone_number = ANY ($4)))"
@@ -149,14 +174,14 @@ static BwStatement members_by_numbers = {
 	"    AND o.id <= $5 AND o.status IN ('QUEUED', 'HELD')"
 	"    AND o.created_at <= COALESCE($7 + " CLOCK_GRACE ", 'infinity')),"
 	"m AS ("
-	" SELECT min(c.id) AS id FROM c JOIN bw_order_numbers AS n ON n.order_id = c.id"
-	"  WHERE c.quantity = 1 AND n.telephone_number = ANY ($4)"
+	" SELECT min(c.id) AS id FROM c JOIN bw_order_numbers AS n ON " NOW_WANTED("c")
+	"  WHERE c.numbers = 1 AND c.searched = 0 AND n.telephone_number = ANY ($4)"
 	"  GROUP BY n.telephone_number"
 	" UNION "
 	" SELECT c.id FROM c"
-	"  WHERE c.id = $6 AND c.criteria IS NOT NULL AND NOT c.direct AND c.request IS NULL"
-	"    AND cardinality($4) BETWEEN CASE WHEN c.partial_allowed THEN 1 ELSE c.quantity END"
-	"                            AND c.quantity)"
+	"  WHERE c.id = $6 AND NOT c.direct AND c.request IS NULL"
+	"    AND cardinality($4) BETWEEN CASE WHEN c.partial_allowed THEN 1 ELSE c.wanted END"
+	"                            AND c.wanted)"
 	"SELECT o.id FROM bw_orders AS o WHERE o.id IN (SELECT m.id FROM m)"
 	" ORDER BY o.id FOR NO KEY UPDATE OF o NOWAIT",
 	.nargs = 7,
@@ -169,8 +194,9 @@ static BwStatement members_by_numbers = {
  * ids of the order at Bandwidth and of ours; $5: when it was made; $6: its
  * numbers; $7, $8: the group.
  *
- * An order by criteria may have its number already, if only its search is known
- * here; one for several numbers, or none, was given all that are there.
+ * An order has its number already, unless its search is not over here: then it
+ * was given all that are there.  One that may have been sent in other attempts as
+ * well tries no more numbers (requests_before).
  *
  * A request that waits may have been split there: what is found is taken out
  * of it, and its other orders wait on their own.
@@ -178,13 +204,14 @@ static BwStatement members_by_numbers = {
 static BwStatement bind_sent = {
 	.text =
 	"WITH o AS ("
-	" SELECT *, criteria IS NULL OR quantity = 1 AND EXISTS"
+	" SELECT o.*, NOT EXISTS (SELECT FROM bw_searches AS s WHERE s.order_id = o.id)"
+	"             AND EXISTS"
 	"        (SELECT FROM bw_order_numbers AS n"
-	"          WHERE n.order_id = id AND n.telephone_number = ANY ($6)) AS by_number"
-	"   FROM bw_orders WHERE id = ANY ($1)),"
+	"          WHERE " NOW_WANTED("o") " AND n.telephone_number = ANY ($6)) AS by_number"
+	"   FROM bw_orders AS o WHERE o.id = ANY ($1)),"
 	"n AS ("
-	" INSERT INTO bw_order_numbers (order_id, telephone_number)"
-	" SELECT o.id, t FROM o, unnest($6::text[]) AS t"
+	" INSERT INTO bw_order_numbers (order_id, telephone_number, attempt)"
+	" SELECT o.id, t, o.attempts_used FROM o, unnest($6::text[]) AS t"
 	"  WHERE NOT o.by_number AND NOT o.direct AND o.request_id IS NULL"
 	" ON CONFLICT DO NOTHING),"
 	"made AS ("
@@ -201,6 +228,10 @@ static BwStatement bind_sent = {
 	"        first_sent_at = $5, last_sent_at = $5"
 	"  WHERE id = $2 RETURNING id),"
 	"r AS (SELECT id FROM made UNION ALL SELECT id FROM known),"
+	"i AS ("
+	" UPDATE bw_identity SET requests_before = greatest(requests_before, made.id)"
+	"   FROM made),"
+	"s AS (DELETE FROM bw_searches WHERE order_id = ANY ($1)),"
 	"old AS ("
 	" UPDATE bw_requests SET state = 'closed', closed_at = clock_timestamp()"
 	"  WHERE $2 IS NULL AND state <> 'closed' AND id IN (SELECT request_id FROM o)"
@@ -239,7 +270,7 @@ static BwStatement bind_sent = {
  *
  * Only what has our mark: an id of a user's own may come from anywhere.  Orders
  * of another group that wait may be what it carries, as that group's look will
- * find; and what was pruned here was not lost.
+ * find, or has found meanwhile; and what was pruned here was not lost.
  */
 static BwStatement note_lost = {
 	.text =
@@ -253,6 +284,8 @@ static BwStatement note_lost = {
 	"  WHERE split_part($5, '-', 1) = left(i.home::text, 8)"
 	"    AND (t.lost <> '{}' OR $10 = '{}')"
 	"    AND COALESCE($8, 'infinity') >= i.pruned_before"
+	"    AND ($10 <> '{}' OR NOT EXISTS (SELECT FROM bw_requests AS r"
+	"                                     WHERE r.bandwidth_order_id COLLATE \"C\" = $4))"
 	"    AND NOT EXISTS"
 	"        (SELECT FROM bw_doubts AS d"
 	"           JOIN bw_orders AS o ON o.server = d.server AND o.ordered_by = d.ordered_by"
@@ -354,10 +387,11 @@ bw_store_end_doubt(const BwDoubt *doubt)
 
 BwOurs *
 bw_store_may_be_ours(const char *account_id, const char *const *customer_order_ids,
-					 int ids, int *count)
+					 const char *const *bandwidth_order_ids, int ids, int *count)
 {
-	Datum		v[2] = {CStringGetTextDatum(account_id),
-	bw_store_text_array(customer_order_ids, ids)};
+	Datum		v[3] = {CStringGetTextDatum(account_id),
+		bw_store_text_array(customer_order_ids, ids),
+	bw_store_text_array(bandwidth_order_ids, ids)};
 	uint64		rows = bw_store_run(&may_be_ours, v, NULL);
 	BwOurs	   *ours = palloc(sizeof(BwOurs) * Max(rows, 1));
 

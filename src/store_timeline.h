@@ -84,10 +84,11 @@ typedef struct BwOurs
 /*
  * Which rows of a list of orders may be of orders that wait, by their
  * CustomerOrderIds: that of a request, of an order without one, or one that
- * this database made and knows no request of.
+ * this database made and knows no request of.  Not those that are bound, or lost.
  */
 extern BwOurs *bw_store_may_be_ours(const char *account_id,
-									const char *const *customer_order_ids, int ids,
+									const char *const *customer_order_ids,
+									const char *const *bandwidth_order_ids, int ids,
 									int *count);
 
 /*

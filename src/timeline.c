@@ -58,6 +58,16 @@ typedef struct Look
 	const char *example;		/* one of them */
 } Look;
 
+/* The rows of a page that have what is needed of them. */
+typedef struct Rows
+{
+	char	  **ids;
+	char	  **customer_ids;
+	char	  **statuses;
+	int			count;
+	int			room;
+} Rows;
+
 /* For the transactions. */
 typedef struct Step
 {
@@ -72,13 +82,17 @@ typedef struct Step
 
 static void start_due(BwWork *work, void *arg);
 static void make_look(BwWork *work, void *arg);
+static void remember(BwWork *work, Look *look);
+static bool is_under_way(const BwWork *work, const BwDoubt *doubt);
 static bool ask_next(BwWork *work, BwTask *task);
 static void turn_to_disconnects(BwTask *task);
 static void take_page(BwWork *work, BwTask *task);
 static void take_rows(BwWork *work, void *arg);
-static int	read_rows(Step *step, char ***ids, char ***customer_ids);
+static void read_rows(Step *step, Rows *rows);
+static void make_room(Rows *rows, int room);
 static void take_order(BwWork *work, BwTask *task);
 static void read_numbers(const BwTexts *texts, BwSent *sent);
+static bool bought_nothing(const BwSent *sent);
 static void bind_order(BwWork *work, void *arg);
 static void report_lost(const Look *look);
 static void conclude(BwWork *work, void *arg);
@@ -109,8 +123,40 @@ bw_timeline_lap(BwWork *work)
 	}
 	work->doubts_at = step.next_due;
 	foreach(lc, step.tasks)
-		if (!ask_next(work, lfirst(lc)))
-		bw_task_free(lfirst(lc));
+	{
+		BwTask	   *task = lfirst(lc);
+
+		if (ask_next(work, task))
+			remember(work, task->detail);
+		else
+			bw_task_free(task);
+	}
+}
+
+static void
+remember(BwWork *work, Look *look)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->cxt);
+
+	work->looks = lappend(work->looks, look);
+	MemoryContextSwitchTo(old);
+}
+
+/* It may take longer than we have patience with one that was never begun. */
+static bool
+is_under_way(const BwWork *work, const BwDoubt *doubt)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->looks)
+	{
+		const BwDoubt *other = &((const Look *) lfirst(lc))->doubt;
+
+		if (strcmp(other->server, doubt->server) == 0 &&
+			strcmp(other->ordered_by, doubt->ordered_by) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* If we never hear of a look, it begins anew when its patience is over. */
@@ -128,7 +174,8 @@ start_due(BwWork *work, void *arg)
 														   PATIENCE_MS);
 
 		step->look = &look;
-		(void) bw_work_attempt(work, make_look, step, "looking for orders that were sent before");
+		if (!is_under_way(work, &doubts[i]))
+			(void) bw_work_attempt(work, make_look, step, "looking for orders that were sent before");
 		bw_store_doubt_later(&doubts[i], again_at, doubts[i].tries);
 		step->next_due = Min(step->next_due, again_at);
 	}
@@ -207,6 +254,7 @@ bw_timeline_finished(BwWork *work, BwTask *task)
 		return;
 	if (bw_work_transaction(work, conclude, &step, "looking for orders that were sent before"))
 		work->doubts_at = Min(work->doubts_at, step.next_due);
+	work->looks = list_delete_ptr(work->looks, look);
 	bw_task_free(task);
 }
 
@@ -259,57 +307,72 @@ static void
 take_rows(BwWork *work, void *arg)
 {
 	Step	   *step = arg;
-	char	  **ids;
-	char	  **customer_ids;
-	int			rows = read_rows(step, &ids, &customer_ids);
+	Rows		rows = {0};
+	BwOurs	   *ours;
 	int			count;
-	BwOurs	   *ours = bw_store_may_be_ours(step->task->account.server->account_id,
-											(const char *const *) customer_ids, rows,
-											&count);
-	MemoryContext old = MemoryContextSwitchTo(step->task->cxt);
+	MemoryContext old;
 
+	read_rows(step, &rows);
+	ours = bw_store_may_be_ours(step->task->account.server->account_id,
+								(const char *const *) rows.customer_ids,
+								(const char *const *) rows.ids, rows.count, &count);
+	old = MemoryContextSwitchTo(step->task->cxt);
 	for (int i = 0; i < count; i++)
 	{
+		int			n = ours[i].position;
 		BwSent	   *sent = palloc0(sizeof(BwSent));
 
 		sent->kind = step->look->listed;
-		sent->bandwidth_order_id = pstrdup(ids[ours[i].position]);
-		sent->customer_order_id = pstrdup(customer_ids[ours[i].position]);
+		sent->bandwidth_order_id = pstrdup(rows.ids[n]);
+		sent->customer_order_id = pstrdup(rows.customer_ids[n]);
+		sent->status = rows.statuses[n] ? pstrdup(rows.statuses[n]) : NULL;
 		sent->request_id = ours[i].request_id;
 		sent->order_id = ours[i].order_id;
-		step->look->sent = lappend(step->look->sent, sent);
+		if (!bought_nothing(sent))
+			step->look->sent = lappend(step->look->sent, sent);
 	}
 	MemoryContextSwitchTo(old);
 }
 
-/* The ids of the orders of a page, and their CustomerOrderIds. */
-static int
-read_rows(Step *step, char ***ids, char ***customer_ids)
+static void
+read_rows(Step *step, Rows *rows)
 {
-	int			room = atoi(PAGE_SIZE);
-	int			n = 0;
 	BwRow		row;
 	BwNext		next;
 
-	*ids = palloc(sizeof(char *) * room);
-	*customer_ids = palloc(sizeof(char *) * room);
+	make_room(rows, atoi(PAGE_SIZE));
 	while ((next = bw_xml_list_next(step->list, &row)) == BW_NEXT_ROW)
 	{
+		const char *status = row.field[BW_FIELD_STATUS];
+
 		if (row.field[BW_FIELD_ID] == NULL || row.field[BW_FIELD_CUSTOMER_ORDER_ID] == NULL)
 			continue;
 		/* Bandwidth may know a size of its own. */
-		if (n == room)
-		{
-			room *= 2;
-			*ids = repalloc(*ids, sizeof(char *) * room);
-			*customer_ids = repalloc(*customer_ids, sizeof(char *) * room);
-		}
-		(*ids)[n] = pstrdup(row.field[BW_FIELD_ID]);
-		(*customer_ids)[n++] = pstrdup(row.field[BW_FIELD_CUSTOMER_ORDER_ID]);
+		if (rows->count == rows->room)
+			make_room(rows, rows->room * 2);
+		rows->ids[rows->count] = pstrdup(row.field[BW_FIELD_ID]);
+		rows->customer_ids[rows->count] = pstrdup(row.field[BW_FIELD_CUSTOMER_ORDER_ID]);
+		rows->statuses[rows->count++] = status ? pstrdup(status) : NULL;
 	}
 	if (next != BW_NEXT_END)
 		step->look->failed = true;
-	return n;
+}
+
+static char **
+grown(char **texts, int room)
+{
+	Size		size = sizeof(char *) * room;
+
+	return texts == NULL ? palloc(size) : repalloc(texts, size);
+}
+
+static void
+make_room(Rows *rows, int room)
+{
+	rows->ids = grown(rows->ids, room);
+	rows->customer_ids = grown(rows->customer_ids, room);
+	rows->statuses = grown(rows->statuses, room);
+	rows->room = room;
 }
 
 static void
@@ -358,6 +421,20 @@ read_numbers(const BwTexts *texts, BwSent *sent)
 	sent->number_count = set.count;
 }
 
+/*
+ * Then it is nobody's: the order that it was for was sent once more, and is that one,
+ * or waits, and goes out.
+ */
+static bool
+bought_nothing(const BwSent *sent)
+{
+	BwOrderStatus status;
+
+	return sent->request_id == 0 && sent->kind == BW_KIND_ORDER &&
+		bw_order_status_from_bandwidth(sent->status, &status) &&
+		status == BW_ORDER_FAILED;
+}
+
 static void
 bind_order(BwWork *work, void *arg)
 {
@@ -365,9 +442,11 @@ bind_order(BwWork *work, void *arg)
 	Look	   *look = step->look;
 	const BwServer *server = step->task->account.server;
 	int			count;
-	int64	   *ids = bw_store_bind_sent(&look->doubt, server->account_id, step->sent,
-										 &count);
+	int64	   *ids;
 
+	if (bought_nothing(step->sent))
+		return;
+	ids = bw_store_bind_sent(&look->doubt, server->account_id, step->sent, &count);
 	for (int i = 0; i < count; i++)
 		step->moved = lappend(step->moved, bw_moved(ids[i], BW_ORDER_RECEIVED));
 	if (count > 0)
@@ -379,6 +458,11 @@ bind_order(BwWork *work, void *arg)
 	if (step->sent->request_id == 0 &&
 		bw_store_note_lost(&look->doubt, server->account_id, step->sent, ids, count))
 	{
+		/* Nobody has it, but it counts. */
+		if (count == 0)
+			bw_store_spend(server->name, step->sent->kind,
+						   Max(step->sent->number_count, Max(step->sent->quantity, 0)));
+		bw_guards_forget(work);
 		look->lost++;
 		look->example = step->sent->bandwidth_order_id;
 	}

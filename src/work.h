@@ -85,6 +85,8 @@ typedef struct BwWork
 	int			caller_count;
 	MemoryContext callers_cxt;
 	bool		callbacks_come; /* a callback was believed since start */
+	List	   *looks;			/* at the orders of accounts, under way; see
+								 * timeline.c */
 	List	   *subscribing;	/* BwTask *: one call for each subscription */
 	struct BackgroundWorkerHandle *provisioner; /* NULL: none was started */
 	int			check_interval_s;	/* of the last comparison; 0: none yet */

@@ -118,6 +118,23 @@ $id = order_id($node, '9192000014', "name => 'break'");
 wait_for_all($node);
 is(doubt($id), 'The connection ended before the reply', 'also on a fresh connection');
 
+# An id that is no text is none: with it, no dump could be restored.
+my $odd = StandIn->start(
+	sub {
+		my ($request) = @_;
+		my $reply = StandIn::forward($sandbox->url, $request);
+
+		$reply =~ s/^(Location: \S+)/$1\xff/m if $request->{method} eq 'POST';
+		return $reply;
+	});
+$node->safe_psql('postgres', "ALTER SERVER bandwidth OPTIONS (SET base_url '" . $odd->url . "/api')");
+$id = order_id($node, '9192000016', "name => 'odd'");
+wait_for_all($node);
+is($node->safe_psql('postgres', "SELECT status || ' ' || (bandwidth_order_id ~ '^[[:graph:]]+\$') FROM bw_orders WHERE id = $id"), 'COMPLETE true',
+	'a Location with bytes that are no text: the order\'s id is that of the body');
+$breaking = StandIn->start($break);
+$node->safe_psql('postgres', "ALTER SERVER bandwidth OPTIONS (SET base_url '" . $breaking->url . "/api')");
+
 # What changes nothing may be repeated.
 my $closing = StandIn->start(sub { return StandIn::reply(200, $list) });
 my $name    = server(base_url => $closing->url . '/api');

@@ -26,12 +26,12 @@ $sandbox->config(callbacks => 'off');
 # Status of the reply to a callback.
 sub call
 {
-	my ($path, $user, $body) = @_;
+	my ($path, $user, $body, $headers) = @_;
 	my $socket = IO::Socket::INET->new("127.0.0.1:$port") or die "could not connect: $!";
 	my $authorization = defined $user ? 'Authorization: Basic ' . encode_base64($user, '') . "\r\n" : '';
 	my $reply = '';
 
-	syswrite($socket, "POST $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n$authorization"
+	syswrite($socket, "POST $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n$authorization" . ($headers // '')
 		  . 'Content-Length: ' . length($body) . "\r\n\r\n$body");
 	while (IO::Select->new($socket)->can_read(20))
 	{
@@ -82,6 +82,10 @@ is(outcome(), 'ignored: the order is final already', 'changes nothing');
 ($id, $news) = order_and_news(undef);
 is(call('/first', 'first:p1', $news), 200, 'without SubscriptionId');
 is(status_of($node, $id), 'COMPLETE', 'the credentials are enough');
+
+# a dump with bytes that are no text could not be restored
+is(call('/first', 'first:p1', $news, "User-Agent: caf\xe9/1.0\r\nContent-Type: text/\xff\xfe\r\n"), 200, 'headers that are no text');
+is(sql('SELECT user_agent, content_type FROM bw_notifications ORDER BY id DESC LIMIT 1'), 'caf?/1.0|text/??', 'are made one');
 
 $node->stop;
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);

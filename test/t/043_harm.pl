@@ -129,6 +129,18 @@ is(waiting_for($id), 'the secret for role "leaver" on server "bandwidth": could 
 sql(q{ALTER USER MAPPING FOR leaver SERVER bandwidth OPTIONS (DROP client_secret_file, ADD client_secret 'secret')});
 wait_for_status($node, $id, 'COMPLETE');
 
+# many orders without a mapping: none of them is to blame
+sql('SELECT bw_pause()');
+sql("SET ROLE leaver; SELECT bw_order(ARRAY[n::text], name => 'own ' || n) FROM generate_series(9192610001, 9192610020) AS n");
+$log = log_of($node);
+my %tries;
+sql('DROP USER MAPPING FOR leaver SERVER bandwidth; SELECT bw_resume()');
+wait_until(sub { $tries{ sql('SELECT last_error_at FROM bw_stat_worker') } = 1; return keys %tries > 5 }, 'orders without a mapping are tried again');
+is(sql('SELECT count(*) FROM bw_queue WHERE due_at > now()'), 0, 'not one by one');
+ok(!$log->(qr/cannot be claimed/), 'nor is each of them complained about');
+sql(q{CREATE USER MAPPING FOR leaver SERVER bandwidth OPTIONS (client_id 'client', client_secret 'secret')});
+wait_for_all($node);
+
 # a search is no order that is claimed
 sql('SELECT bw_pause()');
 $id = sql("SET ROLE leaver; SELECT id FROM bw_order_search(npanxx => '919260')");

@@ -110,6 +110,44 @@ is(sql("SELECT concat_ws(' ', status, completed_quantity, failed_quantity, warni
 	'COMPLETE 2 0 Bandwidth has 2 orders for this request', 'both turn up');
 is(sql("SELECT count(*) FROM bw_order_numbers WHERE order_id = $id AND status = 'COMPLETE'"), 2, 'and the numbers of both are recorded');
 
+# --- a look-up that began before the copy was sent says nothing about the copy ---
+look_up_delays('600,600,600');
+next_posts({ kind => 'drop_reply' });
+$id = sql("SELECT DISTINCT id FROM bw_order_search(npanxx => '919204', direct => true)");
+wait_for_status($node, $id, 'UNKNOWN');
+$sandbox->fault(class => 'HISTORY', method => 'GET', path => '/orders/', kind => 'delay', delay_ms => 2000, count => 1);
+sql("SELECT bw_recheck($id)");
+wait_until(sub { $sandbox->journal_count(class => 'HISTORY', path => '/orders/') }, 'a direct order is found, and is being read');
+is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'meanwhile a person has it sent again');
+wait_for_all($node);
+is(sql("SELECT concat_ws(' ', status, completed_quantity, failed_quantity, warning) FROM bw_orders WHERE id = $id"),
+	'COMPLETE 2 0 Bandwidth has 2 orders for this request', 'the order ends with both');
+is(sql("SELECT count(*) FROM bw_order_numbers WHERE order_id = $id AND status = 'COMPLETE'"), 2, 'and the numbers of both are recorded');
+
+# nor does it end the wait for the reply to the copy
+next_posts({ kind => 'drop_reply' }, { kind => 'delay', delay_ms => 5000 });
+$id = order_id($node, ++$number);
+wait_for_status($node, $id, 'UNKNOWN');
+$sandbox->fault(class => 'HISTORY', method => 'GET', path => '/orders/', kind => 'status', delay_ms => 1500, count => 1);
+sql("SELECT bw_recheck($id)");
+wait_until(sub { $sandbox->journal_count(class => 'HISTORY', path => '/orders/') }, 'an order is found, and is being read');
+is(sql("SELECT bw_resolve($id, 'resend')"), 't', 'meanwhile it is sent again');
+wait_until(sub { sql("SELECT candidates <> '{}' FROM bw_open_requests") eq 't' }, 'it could not be read, and is remembered');
+is(sql("SELECT step || ' ' || (due_at > now() + interval '10 s') FROM bw_open_requests"), 'sent true', 'the reply to the copy is waited for');
+wait_for_all($node);
+is(statuses($id) . ' ' . bought($number), 'COMPLETE 1', 'and both are read');
+
+# --- pruned, while somebody holds the other order of its request ---
+next_posts({ kind => 'delay', delay_ms => 1500 });
+($ids, $numbers) = two_together();
+$session = lock_row($ids->[1]);
+wait_until(sub { statuses(@$ids) eq 'COMPLETE SENDING' }, 'one of two orders is complete, the other one locked');
+sql('CALL bw_prune(now())');
+$session->quit;
+wait_for_all($node);
+is(statuses(@$ids), 'COMPLETE COMPLETE', 'what has ended is kept while its request has not');
+wait_until(sub { sql('SELECT count(*) FROM bw_open_requests') eq '0' }, 'which then ends, too');
+
 # --- orders that somebody deleted ---
 look_up_delays('600,600,600');
 next_posts({ kind => 'reset_before' });

@@ -47,5 +47,18 @@ sql("SELECT bw_recheck($theirs)");
 wait_for_status($node, $theirs, 'COMPLETE');
 pass('until it has one again');
 
+# --- nor do many of them use up the calls of the others ---
+create_account($node, 'postgres', name => 'tight', sandbox => $sandbox, server => { requests_per_minute => 60, burst => 80 });
+sql("GRANT USAGE ON FOREIGN SERVER tight TO other; CREATE USER MAPPING FOR other SERVER tight OPTIONS (client_id 'client', client_secret 'secret')");
+$sandbox->config(order_delay_ms => 600000);
+sql("SET ROLE other; SELECT bw_order(ARRAY[n::text], name => 'own ' || n, server => 'tight') FROM generate_series(9192702000, 9192702059) AS n");
+wait_until(sub { sql("SELECT count(*) FROM bw_orders WHERE server = 'tight' AND status = 'RECEIVED'") eq '60' }, 'many orders are open');
+$sandbox->config(order_delay_ms => 50);
+sql('DROP USER MAPPING FOR other SERVER tight; UPDATE bw_open_requests SET due_at = now()');
+wait_until(sub { sql("SELECT min(due_at) > now() + interval '30 s' FROM bw_open_requests") eq 't' }, 'nobody can ask about them');
+$ours = order_id($node, '9192702100', "server => 'tight'");
+wait_for_status($node, $ours, 'COMPLETE', 30);
+pass('and others are asked about');
+
 $node->stop;
 done_testing();
