@@ -967,6 +967,7 @@ char *
 bw_api_location_id(const BwHttpReply *reply)
 {
 	const char *start;
+	char	   *id;
 	size_t		len;
 
 	if (reply->location == NULL)
@@ -979,9 +980,7 @@ bw_api_location_id(const BwHttpReply *reply)
 	while (start > reply->location && start[-1] != '/')
 		start--;
 	len -= start - reply->location;
+	id = pnstrdup(start, len);
 	/* What is no text of the database's encoding is not to get into it. */
-	for (size_t i = 0; i < len; i++)
-		if (!isgraph((unsigned char) start[i]))
-			return NULL;
-	return len > 0 ? pnstrdup(start, len) : NULL;
+	return len > 0 && bw_is_visible_ascii(id) ? id : NULL;
 }

@@ -5,10 +5,10 @@
  *
  * An inquiry reads the orders that are bound to the request or may be.  For a
  * request of unknown outcome, and for a direct one that was sent twice, it first
- * asks for the orders that carry its CustomerOrderId, and reads the one that bw_adopt() named, which is the
- * request's only if it asks for the same; for one that was sent twice it also
- * asks which orders put the numbers into service that the second copy did not
- * get, because the copy that was lost may have got them.
+ * asks for the orders that carry its CustomerOrderId, and reads the one that
+ * bw_adopt() named, which is the request's only if it asks for the same; for one
+ * that was sent twice it also asks which orders put the numbers into service that
+ * the second copy did not get, because the copy that was lost may have got them.
  *
  * It changes nothing; reconcile.c draws the conclusions.
  *
