@@ -20,7 +20,8 @@ LANGUAGE sql AS $$
       FROM bw_check(server) WITH ORDINALITY AS c("check", ok, detail, hint, n)
 $$;
 
-SELECT ok(test.comes_true($$SELECT ok FROM bw_check() WHERE "check" = 'worker'$$), 'a worker comes');
+SELECT ok(test.comes_true($$SELECT bool_and(ok) FROM bw_check() WHERE "check" IN ('worker', 'listener')$$),
+          'a worker comes, and opens its port');
 
 --
 -- All is well but what nobody asked for yet
