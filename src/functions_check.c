@@ -238,7 +238,7 @@ check_account(Check *check)
 	BwCallSpec	spec = {.class = BW_CLASS_OTHER,.method = "GET"};
 	BwCall	   *call;
 	const BwOutcome *outcome;
-	char	   *why_not;
+	char	   *why_not = NULL;
 	bool		ok;
 
 	spec.path = bw_api_path(check->account, "sites", NULL);
