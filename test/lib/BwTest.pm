@@ -42,6 +42,7 @@ our @EXPORT = qw(
   wait_for_all
   wait_for_status
   wait_until
+  wait_until_stuck
   worker_pid
 );
 
@@ -368,6 +369,23 @@ sub wait_for_all
 			return defined $count && $count eq '0';
 		},
 		'all orders are final', $limit);
+}
+
+=item wait_until_stuck(node, table)
+
+Poll until the worker waits for a lock on the table; reports a test.
+
+=cut
+
+sub wait_until_stuck
+{
+	my ($node, $table) = @_;
+	my $worker = worker_pid($node);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return wait_until(sub { try_sql($node, 'postgres',
+			"SELECT count(*) FROM pg_locks WHERE pid = $worker AND NOT granted AND relation = '$table'::regclass") },
+		"the worker waits for $table");
 }
 
 =item worker_pid(node, database)

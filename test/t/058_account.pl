@@ -26,9 +26,7 @@ sub alter_while_it_waits
 
 	$holder->query_safe("BEGIN; LOCK TABLE $table IN $mode MODE");
 	my $said = sql($call);
-	my $worker = worker_pid($node);
-	wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE pid = $worker AND NOT granted AND relation = '$table'::regclass") },
-		"the worker waits for $table");
+	wait_until_stuck($node, $table);
 	sql("ALTER SERVER bandwidth OPTIONS (SET account_id '$new')");
 	$holder->query_safe('COMMIT');
 	$holder->quit;

@@ -184,9 +184,8 @@ my $forbidden = disconnect($kept_tn);
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('BEGIN; LOCK TABLE bw_order_numbers IN ACCESS EXCLUSIVE MODE');
 sql('SELECT bw_resume()');
-my $worker = worker_pid($node);
-wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE pid = $worker AND NOT granted AND relation = 'bw_order_numbers'::regclass") },
-	'the worker has read the options, and not yet the queue');
+# It has read the options, and not yet the queue.
+wait_until_stuck($node, 'bw_order_numbers');
 sql("ALTER SERVER bandwidth OPTIONS (SET allow_disconnect 'false')");
 $holder->query_safe('COMMIT');
 $holder->quit;
