@@ -37,7 +37,7 @@
 #include "order.h"
 #include "registry.h"
 #include "statistics.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* A token is renewed this long before it expires, as Bandwidth's SDKs do. */
 #define TOKEN_EARLY_S 60

@@ -21,7 +21,7 @@
 #include "order.h"
 #include "registry.h"
 #include "settle.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Rows per page, and pages of one task: orders of others are in the list. */
 #define PAGE_SIZE "1000"

@@ -16,7 +16,7 @@
 
 #include "bandwidth.h"
 
-#include "xml.h"
+#include "xml_read.h"
 
 /*
  * What of the order in "sent" (the body of a POST) came back otherwise, as a

@@ -28,7 +28,7 @@
 #include "store_subscriptions.h"
 #include "store_timeline.h"
 #include "version.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Longer than the worker waits before it tries again. */
 #define ERROR_FRESH_MS (10 * 60 * 1000)

@@ -30,7 +30,7 @@
 #include "registry.h"
 #include "store.h"
 #include "store_orders.h"
-#include "xml.h"
+#include "xml_read.h"
 
 PG_FUNCTION_INFO_V1(bw_order);
 PG_FUNCTION_INFO_V1(bw_disconnect);

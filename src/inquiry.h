@@ -23,7 +23,7 @@
 #include "order.h"
 #include "store_requests.h"
 #include "work.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* An order at Bandwidth that is the request's, or may be. */
 typedef struct BwFound

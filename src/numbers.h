@@ -20,7 +20,7 @@
 #include <stddef.h>
 
 #include "request.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Sorted; a number that was listed twice stands here twice. */
 typedef struct BwNumberSet

@@ -12,7 +12,7 @@
 #include "bandwidth.h"
 
 #include "api.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Which list, and how it is called when it cannot be had. */
 typedef struct BwPages

@@ -28,7 +28,7 @@
 #include "settle.h"
 #include "store_notifications.h"
 #include "store_requests.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Callbacks that share a commit. */
 #define BATCH_MAX 256

@@ -35,7 +35,7 @@
 #include "split.h"
 #include "store_guards.h"
 #include "submit.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Requests taken up in one lap. */
 #define LAP_REQUESTS 300

@@ -33,7 +33,7 @@
 #include "search.h"
 #include "settle.h"
 #include "store_search.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Searches under way at the same time. */
 #define SEARCHES_MAX 8

@@ -18,7 +18,7 @@
 #include "nodes/pg_list.h"
 #include "order.h"
 #include "store_requests.h"
-#include "xml.h"
+#include "xml_read.h"
 
 struct BwWork;
 

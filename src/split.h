@@ -11,7 +11,7 @@
 
 #include "nodes/pg_list.h"
 #include "store_requests.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Would a request without some of its numbers not be refused by this? */
 extern bool bw_may_split(const BwRequestRow *request, const char *code);

@@ -29,7 +29,7 @@
 #include "split.h"
 #include "statistics.h"
 #include "submit.h"
-#include "xml.h"
+#include "xml_read.h"
 #include "xml_write.h"
 
 /*

@@ -22,7 +22,7 @@
 #include "compat.h"
 #include "encoding.h"
 #include "survey.h"
-#include "xml.h"
+#include "xml_read.h"
 
 /* Bandwidth's text on the last callback may hold the body of the answer. */
 #define STATUS_MAX 200

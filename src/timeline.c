@@ -33,7 +33,7 @@
 #include "store_guards.h"
 #include "store_timeline.h"
 #include "timeline.h"
-#include "xml.h"
+#include "xml_read.h"
 
 #define PAGE_SIZE "1000"
 /* More pages are not read: the rest is older than what we look for. */

@@ -1,15 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * xml.h
- *	  Reads the XML of Bandwidth's phone number API, version 1.
+ *	  XML documents as elements, one after the other, in and out.
  *
- * Plain C without postgres.h, so that it can be fuzzed; nothing here throws.
- * Everything decoded is malloc'd and freed by the matching free or close
- * function, which tolerate NULL.  Reading is tolerant: elements are known by
- * their local name in any letter case where Bandwidth's own documents differ,
- * order and unknown elements do not matter, one or many are the same, text is
- * trimmed.  DTDs, entities other than the five predefined ones, documents cut
- * short, trailing garbage and input over a limit are errors.
+ * Plain C, for xml_read.c and xml_write.c.  What the elements mean is theirs.
  *
  * src/xml.h
  *-------------------------------------------------------------------------
@@ -26,227 +20,98 @@
 /* Longest text of one element; names and descriptions stay far below. */
 #define BW_XML_MAX_TEXT 16384
 
-/* A growing list of strings. */
-typedef struct BwTexts
-{
-	char	  **items;
-	int			count;
-} BwTexts;
-
-/* One error of a reply: code or text may be NULL. */
-typedef struct BwReplyError
-{
-	char	   *code;
-	char	   *text;
-	BwTexts		numbers;		/* ten digits or +E.164, as they came */
-} BwReplyError;
-
-typedef struct BwReplyErrors
-{
-	BwReplyError *items;
-	int			count;
-} BwReplyErrors;
-
 /* Why a document could not be decoded. */
 typedef struct BwXmlProblem
 {
 	char		text[256];		/* one line, no secrets, no period */
 } BwXmlProblem;
 
-/*
- * Errors of any reply, in all the shapes that Bandwidth uses (Error, Errors,
- * ResponseStatus, resultCode, ...).  Returns false only when the document is
- * not well formed; a document without errors gives count 0.
- */
-extern bool bw_xml_decode_errors(const char *data, size_t len,
-								 BwReplyErrors *errors, BwXmlProblem *problem);
-extern void bw_xml_free_errors(BwReplyErrors *errors);
+/* Level 1 is the document element. */
+#define BW_XML_LEVELS (BW_XML_MAX_DEPTH + 1)
 
-/*
- * Lists: rows handed out one at a time, so that a long list needs the memory
- * of one row.  A list reader knows the shapes of all lists: search results
- * (with and without detail), NPA-NXX coverage, order and disconnect lists,
- * number lists, sites, SIP peers, subscriptions, order history, cities.
- */
-typedef enum BwListKind
+#define BW_XML_OUT_OF_MEMORY "out of memory"
+
+/* Those before BW_XML_STEP_END go on. */
+typedef enum BwXmlStep
 {
-	BW_LIST_AVAILABLE_NUMBERS,
-	BW_LIST_AVAILABLE_NPANXX,
-	BW_LIST_ORDERS,				/* GET /orders and GET /disconnects */
-	BW_LIST_NUMBERS,			/* inserviceNumbers, discnumbers */
-	BW_LIST_SITES,
-	BW_LIST_SIP_PEERS,
-	BW_LIST_SUBSCRIPTIONS,
-	BW_LIST_HISTORY
-} BwListKind;
-
-/* Fields of list rows; which ones a kind fills stands behind each. */
-typedef enum BwField
-{
-	BW_FIELD_NUMBER,			/* numbers: ten digits or +E.164 */
-	BW_FIELD_CITY,				/* numbers, npanxx */
-	BW_FIELD_STATE,				/* numbers, npanxx */
-	BW_FIELD_RATE_CENTER,		/* numbers */
-	BW_FIELD_LATA,				/* numbers */
-	BW_FIELD_TIER,				/* numbers */
-	BW_FIELD_VENDOR_ID,			/* numbers */
-	BW_FIELD_VENDOR_NAME,		/* numbers */
-	BW_FIELD_NPA,				/* npanxx */
-	BW_FIELD_NXX,				/* npanxx */
-	BW_FIELD_QUANTITY,			/* npanxx */
-	BW_FIELD_ID,				/* order, site, peer, subscription id */
-	BW_FIELD_NAME,				/* site, peer */
-	BW_FIELD_DESCRIPTION,		/* site, peer */
-	BW_FIELD_IS_DEFAULT,		/* peer */
-	BW_FIELD_ACCOUNT_ID,		/* orders */
-	BW_FIELD_CUSTOMER_ORDER_ID, /* orders */
-	BW_FIELD_USER_ID,			/* orders, history: author */
-	BW_FIELD_ORDER_TYPE,		/* orders, subscriptions */
-	BW_FIELD_STATUS,			/* orders, subscriptions, history */
-	BW_FIELD_DATE,				/* orders: OrderDate, history */
-	BW_FIELD_LAST_MODIFIED,		/* orders */
-	BW_FIELD_COUNT,				/* orders: CountOfTNs */
-	BW_FIELD_SUMMARY,			/* orders */
-	BW_FIELD_NOTE,				/* history */
-	BW_FIELD_DIFFERENCE,		/* history */
-	BW_FIELD_ORDER_ID,			/* subscriptions: the order it is bound to */
-	BW_FIELD_EVENT_TYPE,		/* subscriptions */
-	BW_FIELD_URL,				/* subscriptions */
-	BW_FIELD_EXPIRY,			/* subscriptions: seconds left */
-	BW_FIELD_USERNAME,			/* subscriptions */
-	BW_FIELD_NUMBER_FORMAT,		/* subscriptions */
-	BW_FIELD_EMAIL,				/* subscriptions */
-	BW_FIELD_DIGEST				/* subscriptions */
-} BwField;
-
-#define BW_FIELD_COUNT_OF (BW_FIELD_DIGEST + 1)
-
-/* Values stay valid until the next call on the same reader; NULL: absent. */
-typedef struct BwRow
-{
-	const char *field[BW_FIELD_COUNT_OF];
-} BwRow;
-
-typedef enum BwNext
-{
-	BW_NEXT_ROW,				/* a row was handed out */
-	BW_NEXT_END,				/* the document ended well */
-	BW_NEXT_ERROR				/* not well formed; see bw_xml_list_problem() */
-} BwNext;
-
-typedef struct BwList BwList;
-
-/* "data" must outlive the reader.  NULL: out of memory. */
-extern BwList *bw_xml_list_open(BwListKind kind, const char *data, size_t len);
-extern BwNext bw_xml_list_next(BwList *list, BwRow *row);
-
-/* After BW_NEXT_END: errors found, query of the next page, total (-1: none). */
-extern const BwReplyErrors *bw_xml_list_errors(const BwList *list);
-extern const char *bw_xml_list_next_query(const BwList *list);	/* after '?' */
-extern int64_t bw_xml_list_total(const BwList *list);
-extern const char *bw_xml_list_problem(const BwList *list);
-extern void bw_xml_list_close(BwList *list);
+	BW_XML_STEP_NONE,
+	BW_XML_STEP_OPEN,			/* an element begins */
+	BW_XML_STEP_CLOSE,			/* an element ends */
+	BW_XML_STEP_END,			/* the document ended well */
+	BW_XML_STEP_ERROR			/* it did not; "problem" says why */
+} BwXmlStep;
 
 /*
- * An order or disconnect, as POST echoes it and as GET reads it.  Absent
- * texts are NULL, absent quantities -1, absent flags -1.
+ * A document that is read.
+ *
+ * After BW_XML_STEP_CLOSE, "value" is the trimmed text of the element that ends,
+ * or NULL if it has none or has elements inside.
  */
-typedef struct BwOrderReply
+typedef struct BwStream
 {
-	char	   *root;			/* name of the document element */
-	char	   *id;
-	char	   *customer_order_id;
-	char	   *name;
-	char	   *status;			/* Bandwidth's word as it came */
-	char	   *type;			/* "ExistingTelephoneNumberOrderType", ... */
-	char	   *site_id;
-	char	   *peer_id;
-	char	   *created_by;
-	char	   *created;		/* dates as they came */
-	char	   *completed_at;
-	char	   *last_modified;
-	char	   *summary;
-	int64_t		completed_quantity;
-	int64_t		failed_quantity;
-	int64_t		pending_quantity;
-	int64_t		quantity;		/* echoed criteria */
-	int			partial_allowed;
-	int			back_order_requested;
-	int			enable_lca;
-	char	   *area_code;
-	char	   *npanxx;
-	char	   *npanxxx;
-	char	   *rate_center;
-	char	   *city;
-	char	   *state;
-	char	   *zip;
-	char	   *lata;
-	char	   *toll_free_vanity;
-	char	   *toll_free_wildcard_pattern;
-	char	   *local_vanity;
-	int			ends_in;
-	BwTexts		requested;		/* echoed TelephoneNumberList */
-	BwTexts		reservation_ids;
-	BwTexts		completed;		/* CompletedNumbers, DisconnectedTelephone... */
-	BwTexts		failed;
-	BwReplyErrors errors;		/* 5019 included, as it came */
-} BwOrderReply;
+	void	   *reader;			/* the library's */
+	const char *name[BW_XML_LEVELS];	/* local names; they live as long as
+										 * reader */
+	int			depth;
+	bool		closing;		/* the innermost element was reported closed */
+	bool		empty;			/* it is "<a/>", its end is yet to be reported */
+	bool		leaf;			/* it has no element inside so far */
+	bool		failed;
+	BwXmlProblem problem;
+	const char *value;
+	size_t		text_len;
+	char		text[BW_XML_MAX_TEXT + 1];
+} BwStream;
 
-extern BwOrderReply *bw_xml_decode_order(const char *data, size_t len,
-										 BwXmlProblem *problem);
-extern void bw_xml_free_order(BwOrderReply *reply);
+/*
+ * Begin to read.  False: "problem" says why.  bw_stream_close() follows in any
+ * case.
+ */
+extern bool bw_stream_open(BwStream *stream, const char *data, size_t len);
+extern void bw_stream_close(BwStream *stream);
 
-/* A callback.  Absent texts are NULL. */
-typedef struct BwNotification
-{
-	char	   *subscription_id;
-	char	   *order_type;
-	char	   *order_id;
-	char	   *customer_order_id;
-	char	   *status;
-	char	   *message;
-	char	   *note;
-	char	   *last_modified;
-	char	   *event_type;
-	BwTexts		numbers;		/* CompletedTelephoneNumbers, as listed */
-	BwTexts		impacted;		/* ImpactedTelephoneNumbers of an event */
-} BwNotification;
+/* Go on to the next start or end of an element. */
+extern BwXmlStep bw_stream_next(BwStream *stream);
 
-/* A document that is no Notification is a problem. */
-extern BwNotification *bw_xml_decode_notification(const char *data, size_t len,
-												  BwXmlProblem *problem);
-extern void bw_xml_free_notification(BwNotification *notification);
+/* End the reading.  The first problem is the cause, so it stays. */
+extern BwXmlStep bw_stream_fail(BwStream *stream, const char *text);
 
-/* GET /tns/{tn} and /tns/{tn}/tndetails, and a reservation. */
-typedef struct BwNumberReply
-{
-	char	   *telephone_number;
-	char	   *status;
-	char	   *order_id;
-	char	   *order_type;
-	char	   *order_created;
-	char	   *in_service_date;
-	char	   *last_modified;
-	char	   *site_id;
-	char	   *peer_id;
-	char	   *account_id;
-	char	   *city;
-	char	   *state;
-	char	   *rate_center;
-	char	   *lata;
-	char	   *tier;
-	char	   *vendor_id;
-	char	   *vendor_name;
-	char	   *reservation_id;
-	char	   *reservation_expires;
-	BwReplyErrors errors;
-} BwNumberReply;
+/* Keep it one line of plain text: it may quote the document. */
+extern void bw_stream_problem(BwXmlProblem *problem, const char *text);
 
-extern BwNumberReply *bw_xml_decode_number(const char *data, size_t len,
-										   BwXmlProblem *problem);
-extern void bw_xml_free_number(BwNumberReply *reply);
+/* Are so many bytes the same but for the case of ASCII letters? */
+extern bool bw_stream_same(const char *a, const char *b, size_t len);
 
 /* Is it UTF-8, of characters that XML has? */
 extern bool bw_xml_is_text(const char *text);
+
+/*
+ * A document that is written.  After a failure the others do nothing, and
+ * bw_writer_end() tells.
+ */
+typedef struct BwWriter
+{
+	void	   *buffer;			/* the library's, as is the next one */
+	void	   *writer;
+	bool		failed;
+} BwWriter;
+
+extern void bw_writer_begin(BwWriter *writer, const char *root);
+
+/* The document, malloc'd; NULL after a failure. */
+extern char *bw_writer_end(BwWriter *writer);
+
+/* An element around others; NULL, or what is no name, is a failure. */
+extern void bw_writer_open(BwWriter *writer, const char *name);
+extern void bw_writer_close(BwWriter *writer);
+
+/* An element with a text; NULL is left out. */
+extern void bw_writer_text(BwWriter *writer, const char *name, const char *text);
+extern void bw_writer_flag(BwWriter *writer, const char *name, bool flag);
+extern void bw_writer_number(BwWriter *writer, const char *name, int64_t number);
+
+/* "wrapper" around an element for each item. */
+extern void bw_writer_list(BwWriter *writer, const char *wrapper, const char *name,
+						   const char *const *items, int count);
 
 #endif							/* BW_XML_H */

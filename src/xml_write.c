@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-#include "xml_stream.h"
+#include "xml.h"
 
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
 

@@ -18,7 +18,7 @@
 
 #include <libxml/xmlerror.h>
 
-#include "xml.h"
+#include "xml_read.h"
 #include "xml_write.h"
 
 int			LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -25,7 +25,7 @@
 #include <libxml/xmlerror.h>
 
 #include "tap.h"
-#include "xml.h"
+#include "xml_read.h"
 #include "xml_write.h"
 
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
